@@ -1,0 +1,1 @@
+"""Who takes part: roles as actors, settings, launching, the command line."""

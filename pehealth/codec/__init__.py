@@ -1,0 +1,1 @@
+"""Arrays, keys and ciphertexts to and from bytes; whatever comes from a peer is checked."""

@@ -1,0 +1,1 @@
+"""Pure arithmetic: no event loop, no wire format; randomness is an argument."""

@@ -1,0 +1,1 @@
+"""How linear layers are computed: plain functions, a file an engine."""

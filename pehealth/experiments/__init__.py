@@ -1,0 +1,1 @@
+"""Tables, figures, claims, replay and benchmarks; they take a Runner and never launch."""

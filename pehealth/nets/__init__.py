@@ -1,0 +1,1 @@
+"""What is computed: network descriptions, oracles, plan, and the two walkers."""

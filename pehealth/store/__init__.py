@@ -1,0 +1,1 @@
+"""One-time material and models on disk."""
