@@ -1,0 +1,322 @@
+"""One link between two parties: tags, queries, deadlines and orderly ends over any trio stream.
+
+A channel has a reader task of its own, so two parties may send each other any amount at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError, UnexpectedMessage
+from transport.framing import MAX_DEPTH, Frame, Kind
+from transport.handshake import decode_abort, encode_abort
+from transport.interfaces import Clock, Endpoint, Phase, Tag
+from transport.limits import Limits
+from transport.mailbox import Mailboxes, key_of
+from transport.meter import LinkMeter
+from transport.observe import Observation, Observer
+from transport.waits import Waits
+from transport.wire import Wire
+
+LAST_WORDS_SECONDS = 2.0
+"""How long a goodbye or an abort may take, with the wait for the peer's end of file."""
+
+_Failure = Callable[[str], TransportError]
+
+
+class Channel:
+    """A link to one peer, used by any number of queries at once.
+
+    Start `run` in a nursery that outlives every use. End with `aclose`, or with `abort` after a failure.
+
+    Args:
+        wire: frames over a stream, after the handshake; it belongs to the channel from now on.
+        local: our name.
+        peer: the other party's name.
+        limits: what the peer may cost us.
+        meter: counts this channel; None counts nothing.
+        server_link: both ends are servers, so a message here is a round.
+        observer: is told of each message.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        local: str,
+        peer: str,
+        *,
+        limits: Limits | None = None,
+        meter: LinkMeter | None = None,
+        server_link: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
+        self.local, self.peer, self.server_link = local, peer, server_link
+        self.limits = limits or Limits()
+        wire.expect(peer, self.limits.frame_bytes)
+        wire.stall_seconds = self.limits.deadline_seconds
+        self._wire = wire
+        self._meter = meter
+        self._observer = observer
+        self._lock = trio.Lock()
+        self._mail = Mailboxes(self.limits.buffered_bytes)
+        self._waits = Waits(local, peer, self.limits)
+        self._failure: _Failure | None = None
+        self._cause: BaseException | None = None
+        self._spoke = trio.current_time()
+        self._room: trio.Event | None = None
+        self._ended = trio.Event()
+        self._closing = False
+        self._parted = False
+        self._said = False
+        if meter is not None:
+            for sent, kind, size in wire.control:
+                (meter.sent if sent else meter.received)(kind, size, 0, 0, 0)
+
+    def endpoint(self, query: int, clock: Clock) -> Endpoint:
+        """Return one query's view of this link; `clock` is the party's own for the phase and query."""
+        return _QueryEnd(self, query, clock)
+
+    async def run(self) -> None:
+        """Read, watch deadlines and keep alive, until the link ends. Failures go to whoever waits, not up."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._waits.watch, self._lose)
+            nursery.start_soon(self._keep_alive)
+            await self._read()
+            if self._parted and not self._closing:
+                await self._say(Kind.BYE, b"")
+            nursery.cancel_scope.cancel()
+
+    async def aclose(self) -> None:
+        """Say goodbye and close; the peer's waits then end with PeerLost, ours with LinkClosed."""
+        await self._finish(Kind.BYE, b"")
+
+    async def abort(self, origin: str, reason: str) -> None:
+        """Tell the peer that `origin` failed and why (1 KiB at most), and close; it raises PeerAbort."""
+        await self._finish(Kind.ABORT, encode_abort(origin, reason))
+
+    async def send(self, tag: Tag, payload: bytes | bytearray | memoryview, query: int, clock: Clock) -> None:
+        """Send one message of a query: see `Endpoint.send`."""
+        failure = self._failure
+        if failure is not None:
+            raise failure(f"sending {tag} of query {query}") from self._cause
+        depth, rounds = clock.depth + 1, clock.rounds + self.server_link
+        if depth > MAX_DEPTH:
+            raise TransportError(f"{self.local}: {tag} of query {query} would end a chain of {depth} messages")
+        if tag.phase is Phase.CONTROL:
+            raise ValueError(f"{tag}: protocols send in the phases setup, offline and online")
+        began = trio.current_time()
+        await self._send_frame(Kind.DATA, payload, depth, rounds, query, tag.pack())
+        if self._observer is not None:
+            self._observe(self._observer, "sent", query, tag.pack(), _size(payload), depth, began)
+
+    async def receive(self, tag: Tag, query: int, clock: Clock, *, most: int) -> bytes:
+        """Take the next message of a query: see `Endpoint.receive`."""
+        number = tag.pack()
+        key = key_of(query, number)
+        began = trio.current_time()
+        frame = self._mail.take(key)
+        if frame is None:
+            frame = await self._wait_frame(key, query, tag, began)
+        else:
+            if self._room is not None and not self._mail.full:
+                self._room.set()
+            await trio.lowlevel.checkpoint_if_cancelled()
+        self._check(frame, tag, number, query, most)
+        clock.seen(frame.depth, frame.rounds)
+        if self._observer is not None:
+            self._observe(self._observer, "taken", query, number, len(frame.payload), frame.depth, began)
+        return frame.payload
+
+    async def _wait_frame(self, key: int, query: int, tag: Tag, since: float) -> Frame:
+        frame = await self._waits.wait_frame(key, query, tag, since) if self._failure is None else None
+        if frame is None:
+            failure = self._failure or self._closed_by_us
+            raise failure(f"waiting for {tag} of query {query}") from self._cause
+        return frame
+
+    def _check(self, frame: Frame, tag: Tag, number: int, query: int, most: int) -> None:
+        if frame.tag != number:
+            raise UnexpectedMessage(
+                f"{self.local}: query {query}: expected from {self.peer} {tag}, came {Tag.unpack(frame.tag)}: "
+                "the two run different protocols or networks"
+            )
+        if len(frame.payload) > most:
+            raise FrameError(
+                f"{self.local}: query {query}, {tag}: expected at most {most} bytes from {self.peer}, "
+                f"came {len(frame.payload)}"
+            )
+
+    async def _send_frame(
+        self, kind: Kind, payload: bytes | bytearray | memoryview, depth: int, rounds: int, query: int, tag: int
+    ) -> None:
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            if self._meter is not None:
+                self._meter.sent(tag, _size(payload), query, depth, rounds)
+            await self._wire.send(kind, payload, depth, rounds, query, tag)
+            self._spoke = trio.current_time()
+        except PeerLost as error:
+            # The reader may still find the peer's last words, an abort or a goodbye: they tell more than the break.
+            with trio.move_on_after(LAST_WORDS_SECONDS):
+                await self._ended.wait()
+            if self._failure is None:
+                raise
+            raise self._failure(f"sending {Tag.unpack(tag)} of query {query}") from error
+        finally:
+            self._lock.release()
+
+    async def _read(self) -> None:
+        try:
+            while not self._parted:
+                frames = await self._wire.receive()
+                self._waits.heard = trio.current_time()
+                if not frames:
+                    self._fail(self._cut_off)
+                    return
+                for frame in frames:
+                    self._arrive(frame)
+                if self._mail.full and not self._closing:
+                    await self._wait_room()
+        except TransportError as error:
+            kind, words = type(error), str(error)
+            self._fail(lambda what: kind(f"{self.local}: {words}; we were {what}"), error)
+        finally:
+            self._ended.set()
+
+    def _arrive(self, frame: Frame) -> None:
+        if self._meter is not None:
+            self._meter.received(frame.tag, len(frame.payload), frame.query, frame.depth, frame.rounds)
+        if frame.kind is Kind.DATA:
+            if self._observer is not None:
+                size, now = len(frame.payload), self._waits.heard
+                self._observe(self._observer, "arrived", frame.query, frame.tag, size, frame.depth, now)
+            key = key_of(frame.query, frame.tag)
+            if not self._waits.deliver(key, frame) and not self._closing:
+                self._mail.put(key, frame)
+        elif frame.kind is Kind.ABORT:
+            told = decode_abort(frame.payload, self.peer)
+            self._parted = True
+            self._mail.clear()
+            self._fail(lambda _: type(told)(told.origin, told.reason))
+        elif frame.kind is Kind.BYE:
+            self._parted = True
+            self._fail(self._said_goodbye)
+        elif frame.kind is Kind.HELLO:
+            raise FrameError(f"frame from {self.peer}: expected messages, came a second greeting")
+
+    async def _wait_room(self) -> None:
+        """Stop reading until something was taken: the peer may fill no more of our memory."""
+        self._room = trio.Event()
+        self._waits.stopped = f"{self._mail} wait to be taken, and {self._mail.most} bytes are allowed"
+        await self._room.wait()
+        self._room, self._waits.stopped = None, ""
+        self._waits.heard = trio.current_time()
+
+    def _fail(self, failure: _Failure, cause: BaseException | None = None) -> None:
+        """End the link for every wait, now and later; the first failure stays."""
+        if self._failure is None:
+            self._failure, self._cause = failure, cause
+        self._waits.end_all()
+
+    def _cut_off(self, what: str) -> TransportError:
+        return PeerLost(f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}")
+
+    def _said_goodbye(self, what: str) -> TransportError:
+        return PeerLost(f"{self.local}: {self.peer} said goodbye and closed the link; we were {what}")
+
+    def _closed_by_us(self, what: str) -> TransportError:
+        return LinkClosed(f"{self.local}: we closed the link to {self.peer} and were {what}")
+
+    def _lose(self, seconds: float) -> None:
+        silent = f"{self.local}: nothing at all was heard from {self.peer} for {seconds:.1f} s"
+        remedy = "its machine, its process or the network is down"
+        self._fail(lambda what: PeerTimeout(f"{silent}, we were {what}: {remedy}"))
+
+    async def _keep_alive(self) -> None:
+        pause = self.limits.keepalive_seconds
+        while self._failure is None:
+            await trio.sleep_until(self._spoke + pause)
+            if trio.current_time() - self._spoke < pause or self._failure is not None:
+                continue
+            if self._lock.locked():
+                await trio.sleep(pause)
+                continue
+            try:
+                await self._send_frame(Kind.KEEPALIVE, b"", 0, 0, 0, Kind.KEEPALIVE)
+            except TransportError:
+                # Whoever uses the link learns of it from the reader, or from its own send.
+                return
+
+    async def _finish(self, kind: Kind, payload: bytes) -> None:
+        """Say the last words, wait a little for the peer's end, and close."""
+        if self._closing:
+            return
+        self._closing = True
+        self._fail(self._closed_by_us)
+        self._mail.clear()
+        if self._room is not None:
+            self._room.set()
+        try:
+            with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
+                scope.shield = True
+                if await self._say(kind, payload):
+                    # Closing with unread bytes would reset the connection, and the peer could lose our last words.
+                    await self._ended.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._wire.aclose()
+
+    async def _say(self, kind: Kind, payload: bytes) -> bool:
+        """Send a last frame, once; False if the link does not take it any more."""
+        if self._said:
+            return True
+        self._said = True
+        try:
+            await self._send_frame(kind, payload, 0, 0, 0, kind)
+        except TransportError:
+            return False
+        async with self._lock:
+            await self._wire.send_eof()
+        return True
+
+    def _observe(
+        self, observer: Observer, what: str, query: int, tag: int, size: int, depth: int, began: float
+    ) -> None:
+        now = trio.current_time()
+        observer(Observation(what, self.local, self.peer, query, tag, size, depth, began, now))
+
+
+class _QueryEnd:
+    """One query's view of one channel: `transport.interfaces.Endpoint`."""
+
+    __slots__ = ("_channel", "_clock", "_query")
+
+    def __init__(self, channel: Channel, query: int, clock: Clock) -> None:
+        self._channel, self._query, self._clock = channel, query, clock
+
+    @property
+    def local(self) -> str:
+        """Our party's name."""
+        return self._channel.local
+
+    @property
+    def peer(self) -> str:
+        """The other party's name."""
+        return self._channel.peer
+
+    async def send(self, tag: Tag, payload: bytes | bytearray | memoryview) -> None:
+        """See `Endpoint.send`."""
+        await self._channel.send(tag, payload, self._query, self._clock)
+
+    async def receive(self, tag: Tag, *, most: int) -> bytes:
+        """See `Endpoint.receive`."""
+        return await self._channel.receive(tag, self._query, self._clock, most=most)
+
+
+def _size(payload: bytes | bytearray | memoryview) -> int:
+    return payload.nbytes if isinstance(payload, memoryview) else len(payload)

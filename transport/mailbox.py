@@ -1,0 +1,59 @@
+"""Messages that have arrived and wait to be taken: first in, first out, by query and phase."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from transport.framing import Frame
+
+OVERHEAD = 256
+"""Bytes that a waiting message costs besides its payload, so that empty messages fill the buffer too."""
+
+
+class Mailboxes:
+    """The waiting messages of one channel. Keys are query and phase in one number: `key_of`."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        """Bytes above which the channel stops reading."""
+        self.size = 0
+        self._boxes: dict[int, deque[Frame]] = {}
+
+    @property
+    def full(self) -> bool:
+        """True when no more should be read until something was taken."""
+        return self.size > self.most
+
+    def put(self, key: int, frame: Frame) -> None:
+        """Add a message that nobody waits for yet."""
+        box = self._boxes.get(key)
+        if box is None:
+            box = self._boxes[key] = deque()
+        box.append(frame)
+        self.size += len(frame.payload) + OVERHEAD
+
+    def take(self, key: int) -> Frame | None:
+        """Return the oldest message of a key, or None."""
+        box = self._boxes.get(key)
+        if box is None:
+            return None
+        frame = box.popleft()
+        if not box:
+            del self._boxes[key]
+        self.size -= len(frame.payload) + OVERHEAD
+        return frame
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._boxes.clear()
+        self.size = 0
+
+    def __str__(self) -> str:
+        queries = sorted({key >> 2 for key in self._boxes})
+        shown = ", ".join(map(str, queries[:5])) + (", ..." if len(queries) > 5 else "")
+        return f"{self.size} bytes in {sum(map(len, self._boxes.values()))} messages of the queries {shown}"
+
+
+def key_of(query: int, tag: int) -> int:
+    """Return the mailbox of a message: its query and the phase in its packed tag."""
+    return query << 2 | tag >> 30

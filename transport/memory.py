@@ -1,0 +1,177 @@
+"""Links between actors of one process: the same frames and channels as TCP, without a socket."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from transport.errors import TransportError
+
+_MOST_BUFFERED = 2**20
+
+
+class _Pipe:
+    """One direction: pieces of bytes, bounded like a socket's buffer, so that what deadlocks on TCP does so here."""
+
+    def __init__(self) -> None:
+        self.pieces: deque[bytes] = deque()
+        self.size = 0
+        self.ended = False
+        """The writer sends no more."""
+        self.deaf = False
+        """The reader is gone."""
+        self.readable = trio.lowlevel.ParkingLot()
+        self.writable = trio.lowlevel.ParkingLot()
+
+    def put(self, data: bytes | memoryview) -> int:
+        """Take what fits. The bytes are copied unless they cannot change."""
+        room = _MOST_BUFFERED - self.size
+        if room <= 0 or not data:
+            return 0
+        piece = data if type(data) is bytes and len(data) <= room else bytes(data[:room])
+        self.pieces.append(piece)
+        self.size += len(piece)
+        self.readable.unpark_all()
+        return len(piece)
+
+    def take(self, most: int | None) -> bytes:
+        piece = self.pieces.popleft()
+        if most is not None and len(piece) > most:
+            self.pieces.appendleft(piece[most:])
+            piece = piece[:most]
+        self.size -= len(piece)
+        self.writable.unpark_all()
+        return piece
+
+    def end(self) -> None:
+        self.ended = True
+        self.readable.unpark_all()
+
+    def abandon(self) -> None:
+        self.deaf = True
+        self.pieces.clear()
+        self.writable.unpark_all()
+
+
+class MemoryStream(trio.abc.HalfCloseableStream):
+    """One end of a pair of pipes; also an `EagerStream`. Made by `memory_pair`."""
+
+    def __init__(self, outgoing: _Pipe, incoming: _Pipe) -> None:
+        self._out, self._in = outgoing, incoming
+        self._closed = False
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Take what fits at once. Raises as `send_all`."""
+        self._check_writable()
+        return self._out.put(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything; waits while the peer does not read."""
+        await trio.lowlevel.checkpoint()
+        with memoryview(data) as view:
+            done = self.send_now(view)
+            while done < len(view):
+                await self._out.writable.park()
+                done += self.send_now(view[done:])
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until there is room."""
+        await trio.lowlevel.checkpoint()
+        self._check_writable()
+        while self._out.size >= _MOST_BUFFERED:
+            await self._out.writable.park()
+            self._check_writable()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the next bytes, none at the end."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._closed:
+            if self._in.pieces:
+                return self._in.take(max_bytes)
+            if self._in.ended:
+                return b""
+            await self._in.readable.park()
+        raise trio.ClosedResourceError("this end was closed")
+
+    async def send_eof(self) -> None:
+        """Say that we send no more."""
+        if self._closed:
+            raise trio.ClosedResourceError("this end was closed")
+        self._out.end()
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close both directions."""
+        if not self._closed:
+            self._closed = True
+            self._out.end()
+            self._out.writable.unpark_all()
+            self._in.abandon()
+            self._in.readable.unpark_all()
+        await trio.lowlevel.checkpoint()
+
+    def _check_writable(self) -> None:
+        if self._closed or self._out.ended:
+            raise trio.ClosedResourceError("this end was closed")
+        if self._out.deaf:
+            raise trio.BrokenResourceError("the other end was closed")
+
+
+def memory_pair() -> tuple[MemoryStream, MemoryStream]:
+    """Return the two ends of a link in memory."""
+    there, back = _Pipe(), _Pipe()
+    return MemoryStream(there, back), MemoryStream(back, there)
+
+
+class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
+    """Where one party of a hub is called."""
+
+    def __init__(self, hub: MemoryHub, address: str) -> None:
+        self.address = address
+        self._hub = hub
+        self._send, self._receive = trio.open_memory_channel[trio.abc.Stream](2**10)
+
+    def offer(self, stream: trio.abc.Stream) -> None:
+        """Put a caller's stream in the queue."""
+        self._send.send_nowait(stream)
+
+    async def accept(self) -> trio.abc.Stream:
+        """Return the next caller's stream."""
+        return await self._receive.receive()
+
+    async def aclose(self) -> None:
+        """Take no more calls."""
+        self._hub.remove(self.address)
+        self._send.close()
+        await trio.lowlevel.checkpoint()
+
+
+class MemoryHub:
+    """The network of one process: a `Carrier` whose addresses are any texts, for instance the parties' names."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, MemoryListener] = {}
+        self._changed = trio.lowlevel.ParkingLot()
+
+    async def listen(self, address: str) -> MemoryListener:
+        """Be reachable under `address`. Raises TransportError if someone is already."""
+        if address in self._listeners:
+            raise TransportError(f"{address} is in use: another party of this process listens there; use another name")
+        await trio.lowlevel.checkpoint()
+        listener = self._listeners[address] = MemoryListener(self, address)
+        self._changed.unpark_all()
+        return listener
+
+    async def connect(self, address: str) -> trio.abc.Stream:
+        """Call `address`; waits until someone listens there."""
+        await trio.lowlevel.checkpoint()
+        while address not in self._listeners:
+            await self._changed.park()
+        ours, theirs = memory_pair()
+        self._listeners[address].offer(theirs)
+        return ours
+
+    def remove(self, address: str) -> None:
+        """Forget a listener."""
+        self._listeners.pop(address, None)

@@ -1,0 +1,175 @@
+"""One stream with frames on it: sequence numbers, and the one edge where foreign exceptions become ours."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol, runtime_checkable
+
+import trio
+
+from transport.errors import LinkClosed, PeerLost, PeerTimeout, TransportError
+from transport.framing import DEFAULT_LIMIT, HEADER_BYTES, SEQUENCE_MASK, Frame, FrameReader, Kind, pack_header
+
+_TOGETHER = 64 * 2**10
+_SLICE = 256 * 2**10
+_LEAST_READ = 64 * 2**10
+_MOST_READ = 2**20
+
+
+@runtime_checkable
+class EagerStream(Protocol):
+    """A stream that can take bytes at once, without waiting and without a switch to another task."""
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Take what fits and return how many bytes that was. Raises what `send_all` raises."""
+        ...
+
+
+class Wire:
+    """Frames over a trio stream. Not for two writers or two readers at once; `Channel` sees to that.
+
+    Args:
+        stream: any trio stream; it belongs to the wire from now on.
+        peer: the other end's name, for messages.
+        frame_bytes: greatest payload that is accepted.
+        stall_seconds: how long the link may take nothing before a send gives up.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, peer: str, *, frame_bytes: int = DEFAULT_LIMIT, stall_seconds: float = 60.0
+    ) -> None:
+        self.peer = peer
+        self.stall_seconds = stall_seconds
+        self.control: list[tuple[bool, Kind, int]] = []
+        """Control frames seen before a channel took over: sent or not, kind, payload bytes."""
+        self.torn = False
+        """True when a frame was cut in the middle: nothing more can be sent."""
+        self._stream = stream
+        self._eager = stream if isinstance(stream, EagerStream) else None
+        self._reader = FrameReader(frame_bytes, peer)
+        self._waiting: deque[Frame] = deque()
+        self._sequence = 0
+
+    def expect(self, peer: str, frame_bytes: int) -> None:
+        """Say who is at the other end, now that it is known, and how much it may send."""
+        self.peer = self._reader.source = peer
+        self._reader.limit = frame_bytes
+
+    async def send(
+        self, kind: Kind, payload: bytes | bytearray | memoryview, depth: int, rounds: int, query: int, tag: int
+    ) -> None:
+        """Send one frame: a small one in one piece, a large one without copying the payload.
+
+        Returns without a task switch when the link takes everything at once.
+
+        Raises:
+            LinkClosed: we closed the link, or an earlier frame was cut in the middle.
+            PeerLost: the peer or the network closed it.
+            PeerTimeout: the link took nothing for `stall_seconds`.
+        """
+        if self.torn:
+            raise LinkClosed(f"the link to {self.peer} was left in the middle of a frame: nothing more can be sent")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        size = payload.nbytes if type(payload) is memoryview else len(payload)
+        header = pack_header(kind, depth, rounds, self._sequence, query, tag, size)
+        self._sequence = self._sequence + 1 & SEQUENCE_MASK
+        self.torn = True
+        try:
+            if size <= _TOGETHER:
+                await self._send_piece(b"".join((header, payload)))
+            else:
+                await self._send_piece(header)
+                view = memoryview(payload).cast("B")
+                for start in range(0, size, _SLICE):
+                    await self._send_piece(view[start : start + _SLICE])
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._mapped(error) from error
+        self.torn = False
+
+    async def send_control(self, kind: Kind, payload: bytes = b"") -> None:
+        """Send a control frame before a channel takes over."""
+        self.control.append((True, kind, len(payload)))
+        await self.send(kind, payload, 0, 0, 0, kind)
+
+    async def receive(self) -> list[Frame]:
+        """Return the next frames, at least one; none at the end of the stream.
+
+        Raises:
+            FrameError: the peer sent something that is no frame, or stopped in the middle of one.
+            PeerLost, LinkClosed: as for `send`.
+        """
+        if self._waiting:
+            frames = list(self._waiting)
+            self._waiting.clear()
+            return frames
+        reader = self._reader
+        while not reader.broken:
+            data = await self._receive_some(min(max(reader.missing + HEADER_BYTES, _LEAST_READ), _MOST_READ))
+            if not data:
+                reader.finish()
+                return []
+            frames = reader.feed(data)
+            if frames:
+                return frames
+        reader.finish()
+        raise AssertionError("a broken reader raises")
+
+    async def receive_first(self) -> Frame:
+        """Return one frame before a channel takes over; what came with it is kept. Raises as `receive`."""
+        frames = await self.receive()
+        if not frames:
+            raise PeerLost(f"{self.peer} closed the link during the handshake")
+        self._waiting.extend(frames[1:])
+        first = frames[0]
+        self.control.append((False, first.kind, len(first.payload)))
+        return first
+
+    async def send_eof(self) -> None:
+        """Say that we send no more, where the stream can say so."""
+        if isinstance(self._stream, trio.abc.HalfCloseableStream) and not self.torn:
+            try:
+                await self._stream.send_eof()
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+    async def drain(self, seconds: float) -> None:
+        """Read and drop what still comes, for a while: closing with unread bytes could cost the peer our last words."""
+        with trio.move_on_after(seconds):
+            for _ in range(_MOST_READ // _LEAST_READ):
+                try:
+                    if not await self._stream.receive_some(_LEAST_READ):
+                        return
+                except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+
+    async def aclose(self) -> None:
+        """Close the stream; never raises for a link that is already gone."""
+        try:
+            await self._stream.aclose()
+        except (OSError, trio.BrokenResourceError):
+            return
+
+    async def _send_piece(self, data: bytes | memoryview) -> None:
+        """Hand one piece to the stream; a piece is small enough for one deadline."""
+        done = self._eager.send_now(data) if self._eager is not None else 0
+        if done == len(data):
+            return
+        with trio.CancelScope(deadline=trio.current_time() + self.stall_seconds) as scope:
+            await self._stream.send_all(memoryview(data)[done:])
+        if scope.cancelled_caught:
+            raise PeerTimeout(
+                f"{self.peer} took nothing for {self.stall_seconds:g} s while we were sending: "
+                "it reads too slowly, waits for someone else, or the network is down"
+            )
+
+    async def _receive_some(self, most: int) -> bytes | bytearray:
+        try:
+            return await self._stream.receive_some(most)
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._mapped(error) from error
+
+    def _mapped(self, error: Exception) -> TransportError:
+        if isinstance(error, trio.ClosedResourceError):
+            return LinkClosed(f"we closed the link to {self.peer} and then used it")
+        cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) and error.__cause__ else error
+        return PeerLost(f"the link to {self.peer} broke: {str(cause) or type(cause).__name__}")
