@@ -268,7 +268,8 @@ class Channel:
                     # Closing with unread bytes would reset the connection, and the peer could lose our last words.
                     await self._ended.wait()
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
+                scope.shield = True
                 await self._wire.aclose()
 
     async def _say(self, kind: Kind, payload: bytes) -> bool:

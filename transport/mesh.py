@@ -23,6 +23,7 @@ from transport.limits import Limits
 from transport.meter import Meter
 from transport.observe import Observer
 from transport.shake import Refused, initiate, respond, turn_away
+from transport.shaped import NETWORKS, Jitter, Network, ShapedStream
 from transport.wire import Wire
 
 _FIRST_PAUSE = 0.05
@@ -68,6 +69,8 @@ class MeshOptions:
         limits: of every channel.
         join_seconds: until when all links must stand.
         handshake_seconds: how long one caller may take to greet.
+        network: latency and bandwidth that are put on every link, handshake included.
+        jitter: where the jitter of `network` comes from.
         servers: whose links count as rounds between servers.
         meter: counts all links of this party.
         observer: is told of each message.
@@ -78,6 +81,8 @@ class MeshOptions:
     limits: Limits = field(default_factory=Limits)
     join_seconds: float = 60.0
     handshake_seconds: float = 10.0
+    network: Network = NETWORKS["none"]
+    jitter: Jitter | None = None
     servers: Collection[str] = ("E1", "E2")
     meter: Meter | None = None
     observer: Observer | None = None
@@ -275,6 +280,9 @@ class _Gathering:
 
         A HandshakeMismatch ends the gathering: an expected peer that does not agree will not agree later.
         """
+        network, jitter = self._options.network, self._options.jitter
+        if network.shapes:
+            stream = ShapedStream(stream, network, self._nursery, jitter)
         wire = Wire(stream, name, frame_bytes=CONTROL_LIMIT)
         try:
             with trio.fail_after(self._options.handshake_seconds):
@@ -298,7 +306,8 @@ class _Gathering:
         with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
             scope.shield = True
             await turn_away(wire, self._hello.local, reason)
-        with trio.CancelScope(shield=True):
+        with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
+            scope.shield = True
             await wire.aclose()
 
     def _add(self, peer: str, wire: Wire) -> None:
