@@ -1,0 +1,97 @@
+"""A request is checked as a whole; every problem is listed at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parties.netspec import PRESETS, NetworkSpec
+from parties.request import RunRequest, Transport
+from pehealth.config import Engine, GroupName
+from pehealth.errors import ConfigError
+
+
+def test_the_default_request_is_secure_and_complete() -> None:
+    request = RunRequest().checked()
+    assert (request.engine, request.group, request.tls) == (Engine.RLWE, None, False)
+
+
+@pytest.mark.parametrize("engine", [Engine.PAPER, Engine.DDH])
+def test_no_engine_gets_an_insecure_group_unasked(engine: Engine) -> None:
+    assert RunRequest(engine=engine).checked().group is GroupName.MODP3072
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.PROCESSES])
+def test_tls_is_on_for_every_tcp_link_unless_refused(transport: Transport) -> None:
+    assert RunRequest(transport=transport).checked().tls is True
+    assert RunRequest(transport=transport, tls=False).checked().tls is False
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"digits": 13}, "--digits 13 is outside 0..12"),
+    ({"digits": -1}, "--digits -1"),
+    ({"ring": 65}, "--ring 65"),
+    ({"engine": Engine.PAPER, "walk": 0}, "--walk 0"),
+    ({"batch": 0}, "--batch 0"),
+    ({"samples": 0}, "--samples 0"),
+    ({"repeat": 0}, "--repeat 0"),
+    ({"sensors": 0}, "--sensors 0"),
+    ({"time_limit": 0.0}, "--time-limit 0"),
+    ({"net": " "}, "--net is empty"),
+    ({"group": GroupName.TOY32}, "--group toy32 has no meaning for --engine rlwe"),
+    ({"walk": "fast"}, "--walk fast has no meaning for --engine rlwe"),
+    ({"engine": Engine.DDH, "group": GroupName.TOY32}, "--engine ddh needs a group of real size"),
+    ({"batch": 3, "samples": 2}, "--batch 3 exceeds --samples 2"),
+    ({"tls": True}, "--tls has no meaning for --transport memory"),
+    ({"network": "moon"}, "--network 'moon' is not known"),
+    ({"data_dir": Path("/nowhere/at/all")}, "--data-dir /nowhere/at/all is not a directory"),
+    ({"trace": Path("/nowhere/at/all/t")}, "the directory /nowhere/at/all does not exist"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), BAD)
+def test_a_bad_setting_is_named_with_its_flag(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        RunRequest(**settings).checked()
+    assert any(words in problem for problem in refused.value.problems)
+
+
+def test_all_problems_are_listed_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        RunRequest(digits=99, ring=1, sensors=0, network="x", group=GroupName.TOY32).checked()
+    assert len(refused.value.problems) == 5
+
+
+@pytest.mark.parametrize(("samples", "batch", "queries"), [(1, 1, 1), (5, 2, 3), (6, 2, 3), (7, 7, 1)])
+def test_the_last_query_may_be_short(samples: int, batch: int, queries: int) -> None:
+    assert RunRequest(samples=samples, batch=batch).queries == queries
+
+
+def test_a_network_is_a_name_or_two_figures_with_units() -> None:
+    assert NetworkSpec.parse("20ms,100mbit") == NetworkSpec(0.02, 100e6)
+    assert NetworkSpec.parse(" 1.5 ms , 1gbit") == NetworkSpec(0.0015, 1e9)
+    assert NetworkSpec.parse("LAN") == NetworkSpec(*PRESETS["lan"])
+    assert RunRequest(network="wan").network_spec == NetworkSpec(0.02, 300e6)
+    assert RunRequest().network_spec is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "20,100", "20ms", "20ms,100", "-1ms,1mbit", "1ms,0mbit", "ms,mbit", "1ms,1mbit,2"]
+)
+def test_a_network_without_units_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--network"):
+        NetworkSpec.parse(text)
+
+
+@given(st.text(max_size=20))
+def test_no_text_does_anything_but_parse_or_raise_our_error(text: str) -> None:
+    try:
+        spec = NetworkSpec.parse(text)
+    except ConfigError:
+        return
+    assert spec.latency >= 0
+    assert spec.bandwidth > 0
