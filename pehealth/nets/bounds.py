@@ -1,0 +1,99 @@
+"""Proven bounds of every value in a network, by interval arithmetic over its integers.
+
+The centre computes them once, when it plans: they depend on the weights, so only the ring width that follows is
+public. Every secure run obeys them, since a rescale is counted from floor to ceiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pehealth.crypto.linear import Ints
+from pehealth.errors import RangeError
+from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Placed
+from pehealth.nets.oracle import add_bias_exact, apply_exact, pool_windows
+from pehealth.nets.weights import QuantizedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one layer's output can reach, over all inputs in range and all roundings.
+
+    Attributes:
+        layer: the layer at its place.
+        low, high: every output lies in low..high.
+        product: the same as a magnitude for a linear layer's products before the bias (what the paper's share
+            conversion has to walk); 0 elsewhere.
+    """
+
+    layer: Placed
+    low: int
+    high: int
+    product: int = 0
+
+    @property
+    def magnitude(self) -> int:
+        """The greatest |value|, products before the bias included."""
+        return max(abs(self.low), abs(self.high), self.product)
+
+
+def value_bounds(model: QuantizedModel, low: int = 0, high: int | None = None, slack: int = 0) -> tuple[Bound, ...]:
+    """Return a bound a layer for inputs in low..high; by default 0..10^d, what normalised readings encode to.
+
+    Error:  sound, not tight: signs of different outputs are taken as independent. `slack` is what an engine may
+            add to or take from each output of a linear layer (one unit for `rlwe`).
+    """
+    top = model.unit if high is None else high
+    lower = np.full((1, model.network.inputs), low, object)
+    upper = np.full((1, model.network.inputs), top, object)
+    linear = iter(zip(model.weights, model.biases, strict=True))
+    bounds: list[Bound] = []
+    for step in model.steps:
+        placed, product = step.layer, 0
+        if isinstance(placed.layer, LINEAR):
+            w, b = next(linear)
+            lower, upper = _linear(placed, w, lower, upper)
+            product = max(abs(int(lower.min())), abs(int(upper.max()))) + slack
+            lower, upper = (add_bias_exact(placed.linear, z, b) for z in (lower - slack, upper + slack))
+        elif isinstance(placed.layer, MeanPool):
+            lower, upper = (pool_windows(z, placed).sum(axis=-1) for z in (lower, upper))
+        elif isinstance(placed.layer, MaxPool):
+            lower, upper = (pool_windows(z, placed).max(axis=-1) for z in (lower, upper))
+        else:
+            divisor = step.divisor or 1
+            lower, upper = np.maximum(lower, 0) // divisor, -(-np.maximum(upper, 0) // divisor)
+        bounds.append(Bound(placed, int(lower.min()), int(upper.max()), product))
+    return tuple(bounds)
+
+
+def ring_bits(bounds: Sequence[Bound], spare: int = 1) -> int:
+    """Return the least k such that every value lies in (-2^(k-1-spare), 2^(k-1-spare)).
+
+    One spare bit is what max pooling needs: it compares differences.
+    """
+    return max(b.magnitude for b in bounds).bit_length() + 1 + spare
+
+
+def check_ring(bounds: Sequence[Bound], bits: int, spare: int = 1) -> None:
+    """Check that every layer fits a ring of `bits` bits.
+
+    Raises:
+        RangeError: it names the first layer that does not fit and the width that it needs.
+    """
+    for b in bounds:
+        need = ring_bits([b], spare)
+        if need > bits:
+            raise RangeError(
+                f"{b.layer.name} reaches {b.magnitude} in magnitude and needs {need} bits; the ring has {bits}. "
+                "Use a wider ring or fewer digits"
+            )
+
+
+def _linear(placed: Placed, w: Ints, lower: Ints, upper: Ints) -> tuple[Ints, Ints]:
+    up, down, g = np.maximum(w, 0), np.minimum(w, 0), placed.linear
+    least = apply_exact(g, up, lower).astype(object) + apply_exact(g, down, upper)
+    most = apply_exact(g, up, upper).astype(object) + apply_exact(g, down, lower)
+    return least, most

@@ -1,0 +1,182 @@
+"""What a network computes in the clear: in floats, and in the integers of the protocols ("ideal").
+
+`ideal` takes the floor at every rescale. Engine `paper` must reproduce it exactly; a masked engine's rescale is
+floor or ceiling, so it stays within the plan's bound. Both return every layer's output, so that a comparison can
+name the first layer that differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pehealth.crypto.linear import Ints, LinearMap
+from pehealth.data.ranges import Floats
+from pehealth.errors import ConfigError
+from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed, Shape
+from pehealth.nets.weights import Model, QuantizedModel
+
+_CHUNK = 512  # samples at a time: bounds the memory of a convolution's columns
+_FLOAT_EXACT = 2**53
+_INT_EXACT = 2**63
+
+
+@dataclass(frozen=True, eq=False)
+class FloatRun:
+    """Every layer's output in float64, (batch, outputs) each; `logits` is the last."""
+
+    layers: tuple[Floats, ...]
+
+    @property
+    def logits(self) -> Floats:
+        """(batch, classes)."""
+        return self.layers[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerRun:
+    """Every layer's output in integers, (batch, outputs) each, and the scale of each.
+
+    Attributes:
+        layers: int64, or Python integers where a value may exceed 63 bits.
+        scales: a value v of layer i stands for v / scales[i].
+    """
+
+    layers: tuple[Ints, ...]
+    scales: tuple[int, ...]
+
+    @property
+    def logits(self) -> Ints:
+        """(batch, classes), at the last scale."""
+        return self.layers[-1]
+
+
+def float_reference(model: Model, features: Floats) -> FloatRun:
+    """Return the run of `model` in float64 on normalised readings (batch, ...)."""
+    linear = iter(zip(model.weights, model.biases, strict=True))
+
+    def layer(placed: Placed, x: Floats) -> Floats:
+        if isinstance(placed.layer, LINEAR):
+            w, b = next(linear)
+            return _chunked(lambda part: placed.linear.add_bias(placed.linear.apply(w, part), b), x)
+        if isinstance(placed.layer, MeanPool):
+            return np.asarray(pool_windows(x, placed).mean(axis=-1), np.float64)
+        if isinstance(placed.layer, MaxPool):
+            return np.asarray(pool_windows(x, placed).max(axis=-1), np.float64)
+        return np.maximum(x, 0.0)
+
+    x = _flat(model.network, np.asarray(features, np.float64))
+    outputs: list[Floats] = []
+    for placed in model.network.placed:
+        x = layer(placed, x)
+        outputs.append(x)
+    return FloatRun(tuple(outputs))
+
+
+def ideal(model: QuantizedModel, x: Ints) -> IntegerRun:
+    """Return the run of `model` in exact integers on encoded readings (batch, ...).
+
+    Nothing can wrap (see `apply_exact`).
+    """
+    linear = iter(zip(model.weights, model.biases, strict=True))
+    x = _flat(model.network, x)
+    outputs: list[Ints] = []
+    for step in model.steps:
+        placed = step.layer
+        if isinstance(placed.layer, LINEAR):
+            w, b = next(linear)
+            x = add_bias_exact(placed.linear, apply_exact(placed.linear, w, x), b)
+        elif isinstance(placed.layer, MeanPool):
+            x = sum_exact(pool_windows(x, placed))
+        elif isinstance(placed.layer, MaxPool):
+            x = pool_windows(x, placed).max(axis=-1)
+        else:
+            x = np.maximum(x, 0) // (step.divisor or 1)
+        outputs.append(x)
+    return IntegerRun(tuple(outputs), tuple(step.after for step in model.steps))
+
+
+def predictions(logits: NDArray[np.float64] | Ints) -> NDArray[np.int64]:
+    """Return the class of each row, (batch,): the greatest logit, the lowest index among equals."""
+    return np.asarray(np.argmax(logits, axis=1), np.int64)
+
+
+def softmax(logits: NDArray[np.float64] | Ints, scale: int = 1) -> Floats:
+    """Return the probabilities of logits at `scale`, (batch, classes): the centre's last step, in the clear."""
+    real = logits.astype(np.float64) / scale
+    weights = np.exp(real - real.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+
+
+def first_difference(network: Network, ours: IntegerRun, theirs: IntegerRun) -> str | None:
+    """Return the name of the first layer whose outputs differ, or None if the runs are equal in every value."""
+    for placed, a, b in zip(network.placed, ours.layers, theirs.layers, strict=True):
+        if a.shape != b.shape or not (a == b).all():
+            return placed.name
+    return None
+
+
+def apply_exact(geometry: LinearMap, w: Ints, x: Ints) -> Ints:
+    """Return W * x (batch, outputs) without a bias, never wrapped: int64, or Python integers beyond 63 bits.
+
+    Computed in float64 (BLAS) if no partial sum can reach 2^53, in int64 below 2^63, else in Python integers.
+    """
+    largest = _largest(x)
+    reach = int(np.abs(w.astype(object)).sum(axis=1).max()) * largest
+    if max(reach, largest) < _FLOAT_EXACT:
+        factor = w.astype(np.float64)
+        return _chunked(lambda part: geometry.apply(factor, part.astype(np.float64)).astype(np.int64), x)
+    if max(reach, largest) < _INT_EXACT:
+        return _chunked(lambda part: geometry.apply(w, part), x.astype(np.int64))
+    return _chunked(lambda part: geometry.apply(w.astype(object), part), x.astype(object))
+
+
+def add_bias_exact(geometry: LinearMap, z: Ints, b: Ints) -> Ints:
+    """Return z plus one bias a map, never wrapped."""
+    if _largest(z) + _largest(b) >= _INT_EXACT:
+        z = z.astype(object)
+    return geometry.add_bias(z, b)
+
+
+def sum_exact(windows: Ints) -> Ints:
+    """Return the sums over the last axis, never wrapped."""
+    if _largest(windows) * windows.shape[-1] >= _INT_EXACT:
+        windows = windows.astype(object)
+    return np.asarray(windows.sum(axis=-1))
+
+
+def pool_windows(x: Ints, placed: Placed) -> Ints:
+    """Return (batch, outputs, window size) of x (batch, inputs): what each output of a pooling layer sees."""
+    if not isinstance(placed.layer, MaxPool | MeanPool):
+        raise TypeError(f"{placed.name} does not pool")
+    return x[:, pool_index(placed.layer, placed.in_shape)]
+
+
+def pool_index(layer: MaxPool | MeanPool, shape: Shape) -> NDArray[np.intp]:
+    """Return (outputs, window size) positions in a flat sample of `shape`, row-major inside the window."""
+    axes = tuple(range(len(shape) - len(layer.window), len(shape)))
+    index = np.arange(int(np.prod(shape)), dtype=np.intp).reshape(shape)
+    view = np.lib.stride_tricks.sliding_window_view(index, layer.window, axis=axes)
+    for axis, step in zip(axes, layer.steps, strict=True):
+        view = view[(slice(None),) * axis + (slice(None, None, step),)]
+    return np.ascontiguousarray(view).reshape(-1, layer.size)
+
+
+def _largest(x: Ints) -> int:
+    return max(int(x.max()), -int(x.min())) if x.size else 0
+
+
+def _chunked(compute: Callable[[Ints], Ints], x: Ints) -> Ints:
+    if len(x) <= _CHUNK:
+        return compute(x)
+    return np.concatenate([compute(x[at : at + _CHUNK]) for at in range(0, len(x), _CHUNK)])
+
+
+def _flat(network: Network, x: Ints) -> Ints:
+    flat = x.reshape(len(x), -1)
+    if flat.shape[1] != network.inputs:
+        raise ConfigError(f"{flat.shape[1]} readings a sample; {network.name} takes {network.inputs}")
+    return flat
