@@ -27,6 +27,7 @@ PAPERS: dict[str, str] = {
     "MMO85": "S. Matyas, C. Meyer, J. Oseas, Generating Strong One-Way Functions with Cryptographic Algorithm, 1985",
     "GKWY20": "C. Guo, J. Katz, X. Wang, Y. Yu, Efficient and Secure Multiparty Computation from Fixed-Key Block "
     "Ciphers, IEEE S&P 2020, eprint 2019/074",
+    "Fel68": "W. Feller, An Introduction to Probability Theory and Its Applications, vol. 1, 3rd ed., 1968",
     "Str64": "E. G. Straus, Addition Chains of Vectors, American Mathematical Monthly 71, 1964",
     "LPR10": "V. Lyubashevsky, C. Peikert, O. Regev, On Ideal Lattices and Learning with Errors over Rings, "
     "EUROCRYPT 2010",

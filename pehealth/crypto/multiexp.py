@@ -1,0 +1,137 @@
+"""Matrix products in the exponent: out[p, m] = prod_i bases[m, i] ^ exponents[p, i], with shared squarings.
+
+Straus's method [Str64]: the exponents of one product are cut into windows, a table holds the small powers of each base,
+and all bases share one chain of squarings. Tables are made once per base and used for every row of exponents (the
+positions of a convolution times the batch). Time depends on the exponents, which are one-time shares.
+"""
+
+from __future__ import annotations
+
+import gmpy2
+import numpy as np
+from gmpy2 import mpz
+
+from pehealth.crypto.groups import Elements, Group, ModpGroup, ToyGroup
+from pehealth.crypto.linear import Ints
+
+_CELLS = 1 << 20
+"""Greatest number of table or product cells that `toy32` holds at a time (8 MiB)."""
+
+
+def multi_power(group: Group, bases: Elements, exponents: Ints) -> Elements:
+    """Return out (P, M) with out[p, m] = prod_i bases[m, i] ^ exponents[p, i].
+
+    Shapes:  bases (M, n) elements; exponents (P, n) signed integers (int64, or object)
+    """
+    e = group.exponents(exponents)
+    if isinstance(group, ToyGroup):
+        return _toy(group, bases, e)
+    if isinstance(group, ModpGroup):
+        return _modp(group, bases, e)
+    raise TypeError(f"no products for {group}")
+
+
+def _toy(group: ToyGroup, bases: Elements, exponents: Ints) -> Elements:
+    """Run over blocks of bases' columns, then of exponents' rows, so that memory stays bounded."""
+    (count, n), rows = bases.shape, len(exponents)
+    width = 5 if rows >= 16 else 3
+    columns = max(_CELLS // (n << width), 1)
+    out = np.empty((rows, count), np.uint64)
+    for at in range(0, count, columns):
+        table = _toy_table(group, np.ascontiguousarray(bases[at : at + columns].T), width)
+        step = max(_CELLS // (n * table.shape[2]), 1)
+        for row in range(0, rows, step):
+            out[row : row + step, at : at + columns] = _toy_block(group, table, exponents[row : row + step], width)
+    return out
+
+
+def _toy_table(group: ToyGroup, bases: Elements, width: int) -> Elements:
+    """Return (n, 2^width, m): the powers 0 .. 2^width - 1 of bases (n, m)."""
+    table = np.empty((len(bases), 1 << width, bases.shape[1]), np.uint64)
+    table[:, 0] = 1
+    table[:, 1] = bases
+    for power in range(2, 1 << width, 2):
+        table[:, power] = group.mul(table[:, power // 2], table[:, power // 2])
+        table[:, power + 1] = group.mul(table[:, power], bases)
+    return table
+
+
+def _toy_block(group: ToyGroup, table: Elements, exponents: Ints, width: int) -> Elements:
+    mask, terms = np.uint64((1 << width) - 1), np.arange(len(table))
+    out = np.ones((len(exponents), table.shape[2]), np.uint64)
+    windows = -(-int(exponents.max(initial=0)).bit_length() // width)
+    for window in range(windows - 1, -1, -1):
+        for _ in range(width if window < windows - 1 else 0):
+            out = group.mul(out, out)
+        digits = (exponents >> np.uint64(window * width)) & mask
+        out = group.mul(out, _product(group, table[terms, digits.astype(np.intp)]))
+    return out
+
+
+def _product(group: ToyGroup, factors: Elements) -> Elements:
+    """Return the product over axis 1 of (P, n, m), by halves."""
+    while (n := factors.shape[1]) > 1:
+        half = n // 2
+        paired = group.mul(factors[:, :half], factors[:, half : 2 * half])
+        factors = paired if n % 2 == 0 else np.concatenate([paired, factors[:, -1:]], axis=1)
+    return factors[:, 0]
+
+
+def _modp(group: ModpGroup, bases: Elements, exponents: Ints) -> Elements:
+    """Positive and negative exponents go into a numerator and a denominator: one inversion an output."""
+    p, rows = group.modulus, len(exponents)
+    longest = max((int(e).bit_length() for e in exponents.reshape(-1)), default=1)
+    width = _best_width(longest, rows)
+    plans = [(_schedule(row, width, 1), _schedule(row, width, -1)) for row in exponents]
+    out = np.empty((rows, len(bases)), object)
+    for m, row in enumerate(bases):
+        table = _odd_powers(row, width, p)
+        for r, (above, below) in enumerate(plans):
+            value = _chain(table, above, p)
+            out[r, m] = value * gmpy2.invert(_chain(table, below, p), p) % p if below else value
+    return out
+
+
+def _best_width(bits: int, uses: int) -> int:
+    """Return the window that needs the fewest products a base: 2^(w-1) for its table, bits/(w+1) a use."""
+    return min(range(1, 9), key=lambda w: (1 << (w - 1)) + uses * bits / (w + 1))
+
+
+def _odd_powers(bases: Elements, width: int, p: mpz) -> list[mpz]:
+    """Return b, b^3, b^5, ... of every base in one list."""
+    out: list[mpz] = []
+    for base in bases:
+        square, power = base * base % p, base
+        out.append(power)
+        for _ in range((1 << (width - 1)) - 1):
+            power = power * square % p
+            out.append(power)
+    return out
+
+
+def _schedule(row: Ints, width: int, sign: int) -> list[list[int]]:
+    """Return, for each bit from the top, the table entries to multiply by: sliding windows of odd digits."""
+    digits: list[tuple[int, int]] = []
+    half = 1 << (width - 1)
+    for i, signed in enumerate(row):
+        e, bit = sign * int(signed), 0
+        while e > 0:
+            zeros = (e & -e).bit_length() - 1
+            e >>= zeros
+            bit += zeros
+            digits.append((bit, i * half + (e & (2 * half - 1)) // 2))
+            e >>= width
+            bit += width
+    out: list[list[int]] = [[] for _ in range(max(bit for bit, _ in digits) + 1)] if digits else []
+    for bit, entry in digits:
+        out[-1 - bit].append(entry)
+    return out
+
+
+def _chain(table: list[mpz], schedule: list[list[int]], p: mpz) -> mpz:
+    out = mpz(1)
+    for entries in schedule:
+        out = out * out % p
+        for entry in entries:
+            out = out * table[entry] % p
+    return out
