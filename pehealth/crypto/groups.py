@@ -119,8 +119,9 @@ class FixedBase(ABC):
 class ToyGroup(Group):
     """`toy32`: INSECURE, a discrete logarithm takes milliseconds. The size that the paper's tables imply."""
 
-    def __init__(self) -> None:
-        super().__init__(GroupName.TOY32, TOY_PRIME, 31, 0)
+    def __init__(self, prime: int = TOY_PRIME) -> None:
+        """Take a safe prime below 2^32 that is 7 mod 8; smaller ones than the default are for exhaustive tests."""
+        super().__init__(GroupName.TOY32, prime, prime.bit_length() - 1, 0)
         self._p = np.uint64(self.p)
 
     def elements(self, values: Ints | list[int]) -> Elements:
@@ -193,8 +194,8 @@ def _objects(values: list[Any]) -> Elements:
 class ModpGroup(Group):
     """A group of [RFC3526], in gmpy2 integers; secret exponents are short."""
 
-    def __init__(self, name: GroupName, bits: int, offset: int, key_bits: int) -> None:
-        super().__init__(name, rfc3526_prime(bits, offset), key_bits, 80)
+    def __init__(self, name: GroupName, prime: int, key_bits: int) -> None:
+        super().__init__(name, prime, key_bits, 80)
         self.modulus = mpz(self.p)
 
     def elements(self, values: Ints | list[int]) -> Elements:
@@ -222,9 +223,9 @@ class ModpGroup(Group):
         return _objects(flat).reshape(base.shape)
 
     def random(self, prg: Prg, count: int) -> Elements:
-        """Return squares of integers that are uniform mod p to within 2^-64."""
+        """Return squares of integers that are uniform in [1, p) to within 2^-64."""
         bits = self.p.bit_length() + 64
-        x = prg.integers(count, bits)
+        x = prg.integers(count, bits) % (self.modulus - 1) + 1
         return np.asarray(x * x % self.modulus, object)
 
     def fixed_base(self, base: int, bits: int) -> FixedBase:
@@ -266,8 +267,8 @@ def group(name: GroupName) -> Group:
         case GroupName.TOY32:
             return ToyGroup()
         case GroupName.MODP1536:
-            return ModpGroup(name, 1536, 741804, 180)
+            return ModpGroup(name, rfc3526_prime(1536, 741804), 180)
         case GroupName.MODP2048:
-            return ModpGroup(name, 2048, 124476, 224)
+            return ModpGroup(name, rfc3526_prime(2048, 124476), 224)
         case GroupName.MODP3072:
-            return ModpGroup(name, 3072, 1690314, 256)
+            return ModpGroup(name, rfc3526_prime(3072, 1690314), 256)

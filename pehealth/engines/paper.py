@@ -33,6 +33,7 @@ __all__ = [
     "PairShare",
     "add",
     "encrypt",
+    "exponents",
     "linear",
     "linear_ops",
     "max_value",
@@ -116,15 +117,15 @@ def linear(
     grp = group(model.group_name)
     batch, rows = len(pair.x), model.ciphertexts.shape[0] * model.ciphertexts.shape[1]
     bases = model.ciphertexts.reshape(rows, -1)
-    exponents = _exponents(grp, layer, pair, party)
-    mu = np.empty((rows, len(exponents)), np.int64)
-    block = _block_rows(grp, len(exponents))
+    terms = exponents(grp, layer, pair, party)
+    mu = np.empty((rows, len(terms)), np.int64)
+    block = _block_rows(grp, len(terms))
     for at in range(0, rows, block):
-        powers = multi_power(grp, bases[at : at + block], exponents).T
+        powers = multi_power(grp, bases[at : at + block], terms).T
         starts = blind(grp, powers, common.child("ddlog", *label, at))
         mu[at : at + block] = steps(grp, starts, walk)
         if progress is not None:
-            progress(min(at + block, rows) * len(exponents), mu.size)
+            progress(min(at + block, rows) * len(terms), mu.size)
     ops = linear_ops(layer, grp, walk, batch, keybits=model.keybits)
     shares = (-mu if party is Party.E1 else mu).reshape(-1, layer.out_channels, batch, layer.positions)
     z = shares.transpose(0, 2, 1, 3).reshape(-1, batch, layer.outputs)
@@ -137,7 +138,7 @@ def _block_rows(grp: Group, width: int) -> int:
     return max(_BLOCK // width, 1) if isinstance(grp, ToyGroup) else 1
 
 
-def _exponents(grp: Group, layer: LinearMap, pair: PairShare, party: Party) -> Ints:
+def exponents(grp: Group, layer: LinearMap, pair: PairShare, party: Party) -> Ints:
     """Return (batch * positions, 2 * fan_in) exponents of alpha, beta, alpha, ...: step 1, signs by party."""
     if pair.skx is None:
         raise ValueError("a linear layer needs <sk*x>; the layer before it was run without key bits")
