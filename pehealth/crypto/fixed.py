@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from pehealth.errors import RangeError
 
-LIMIT = (1 << 53) - 1
-"""The greatest encoded size: beyond it a float64 no longer names every integer."""
+LIMIT = (1 << 52) - 1
+"""The greatest encoded size: beyond it a float64 no longer tells n / 10^d from (n + 1) / 10^d."""
 
 MAX_DIGITS = 22
 """10^22 is the greatest power of ten that a float64 holds exactly."""
@@ -29,7 +29,7 @@ def encode(values: ArrayLike, digits: int, *, low: float | None = None, high: fl
         high: the greatest, included.
 
     Raises:
-        RangeError: a value is NaN, infinite, outside [low, high], or larger than 2^53 - 1 when encoded.
+        RangeError: a value is NaN, infinite, outside [low, high], or larger than 2^52 - 1 when encoded.
     """
     x = np.asarray(values, np.float64)
     scale = _scale(digits)
@@ -38,7 +38,7 @@ def encode(values: ArrayLike, digits: int, *, low: float | None = None, high: fl
         _refuse(x < low, f"is below {low:g}")
     if high is not None:
         _refuse(x > high, f"is above {high:g}")
-    _refuse(np.abs(x) > LIMIT / scale, f"needs more than 53 bits with {digits} digits; lower the digits")
+    _refuse(np.abs(x) > LIMIT / scale, f"needs more than 52 bits with {digits} digits; lower the digits")
     n = np.floor(x * scale)
     n = np.where(n / scale > x, n - 1, n)
     n = np.where((n + 1) / scale <= x, n + 1, n)
@@ -46,7 +46,7 @@ def encode(values: ArrayLike, digits: int, *, low: float | None = None, high: fl
 
 
 def decode(values: NDArray[np.int64], digits: int) -> NDArray[np.float64]:
-    """Return values / 10^digits, correctly rounded for |values| < 2^53."""
+    """Return values / 10^digits, correctly rounded for |values| <= 2^53."""
     return np.asarray(values / _scale(digits), np.float64)
 
 
