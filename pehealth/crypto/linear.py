@@ -107,3 +107,12 @@ class LinearMap:
     def add_bias(self, z: Ints, bias: Ints) -> Ints:
         """Return z (batch, outputs) plus one bias a map, as a new array."""
         return (z.reshape(len(z), self.out_channels, self.positions) + bias[:, None]).reshape(z.shape)
+
+
+def pool_windows(shape: tuple[int, ...], window: tuple[int, ...], steps: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return (windows, elements of a window) flat indices for pooling over the last len(window) axes of `shape`."""
+    axes = tuple(range(len(shape) - len(window), len(shape)))
+    index = np.arange(int(np.prod(shape))).reshape(shape)
+    view = np.lib.stride_tricks.sliding_window_view(index, window, axis=axes)
+    strided = view[(slice(None),) * axes[0] + tuple(slice(None, None, s) for s in steps)]
+    return np.ascontiguousarray(strided).reshape(-1, int(np.prod(window)))

@@ -1,0 +1,132 @@
+"""What every role is given to act with, and the loop that turns commands into work.
+
+A role never sees who started it: commands and events go through a `Control`, messages through links.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import trio
+
+from parties.start import Start
+from pehealth.config import Party
+from pehealth.crypto.prg import Prg
+from pehealth.protocols.cost import Ops
+from transport.channel import Channel
+from transport.interfaces import Clock, Endpoint, Phase
+from transport.meter import Meter
+
+T = TypeVar("T")
+
+
+class Control(Protocol):
+    """How a party hears what to do and says what it has done; in one process or between processes."""
+
+    async def send(self, event: Mapping[str, Any]) -> None:
+        """Report an event to the conductor."""
+        ...
+
+    async def receive(self) -> Mapping[str, Any]:
+        """Wait for the next command; {"op": "finish"} is the last."""
+        ...
+
+
+async def threaded(function: Callable[..., T], *args: object) -> T:
+    """Run a plain function in a worker thread, so that keepalives flow while it computes."""
+    return await trio.to_thread.run_sync(function, *args)
+
+
+async def inline(function: Callable[..., T], *args: object) -> T:
+    """Run a plain function here and let the virtual clock advance by the time it took.
+
+    Under a virtual clock a thread would let time jump; so does what each party computes count as if it had
+    a core of its own.
+    """
+    before = time.perf_counter()
+    result = function(*args)
+    await trio.sleep(time.perf_counter() - before)
+    return result
+
+
+@dataclass
+class Actor:
+    """A party at work.
+
+    Attributes:
+        start: its role and settings.
+        links: a channel to each peer.
+        meter: counts every byte of this party.
+        rng: this party's own randomness.
+        now: seconds on a clock that all parties of the run share.
+        compute: runs a plain function off the event loop.
+        ops: operations of this party by phase and layer.
+        seconds: time spent in each layer online, one entry a query.
+    """
+
+    start: Start
+    links: Mapping[str, Channel]
+    meter: Meter
+    rng: Prg
+    now: Callable[[], float]
+    compute: Callable[..., Awaitable[Any]]
+    ops: dict[tuple[Phase, int], Ops] = field(default_factory=dict)
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    phase_seconds: dict[Phase, list[float]] = field(default_factory=dict)
+    _clocks: dict[tuple[Phase, int], Clock] = field(default_factory=dict, repr=False)
+
+    @property
+    def party(self) -> Party:
+        """Which role this is."""
+        return self.start.role
+
+    def endpoint(self, peer: str, phase: Phase, query: int) -> Endpoint:
+        """Return this query's view of the link to `peer`; all links of a query and phase share one clock."""
+        clock = self._clocks.setdefault((phase, query), Clock())
+        return self.links[peer].endpoint(query, clock)
+
+    def count(self, phase: Phase, layer: int, ops: Mapping[str, int]) -> None:
+        """Add to the counters of a layer."""
+        self.ops.setdefault((phase, layer), Counter()).update(ops)
+
+    def watch(self, layer: int, seconds: float) -> None:
+        """Record how long this party was in a layer of one query."""
+        self.seconds.setdefault(layer, []).append(seconds)
+
+    def spent(self, phase: Phase, seconds: float) -> None:
+        """Record how long this party was in a phase of one query."""
+        self.phase_seconds.setdefault(phase, []).append(seconds)
+
+    def report(self) -> dict[str, Any]:
+        """Return counts and times, for the launcher; no value that a party must not know is in it."""
+        return {
+            "meter": self.meter.report().to_wire(),
+            "ops": [[int(phase), layer, dict(ops)] for (phase, layer), ops in self.ops.items()],
+            "seconds": [[layer, list(spent)] for layer, spent in self.seconds.items()],
+            "phase_seconds": [[int(phase), list(spent)] for phase, spent in self.phase_seconds.items()],
+        }
+
+
+class Role(Protocol):
+    """What a party does: one coroutine an operation; each returns what the conductor is told."""
+
+    async def handle(self, op: str, query: int) -> Mapping[str, Any]:
+        """Do `op` for `query`: "setup", "deal", "prepare", "submit", "answer" or "collect"."""
+        ...
+
+
+async def obey(role: Role, actor: Actor, control: Control) -> None:
+    """Turn commands into work until "finish"; several queries may be under way at once."""
+
+    async def work(op: str, query: int) -> None:
+        event = await role.handle(op, query)
+        await control.send({"done": op, "query": query, **event})
+
+    async with trio.open_nursery() as nursery:
+        while (command := await control.receive())["op"] != "finish":
+            nursery.start_soon(work, command["op"], command.get("query", 0))
+    await control.send({"done": "finish", "query": 0, "report": actor.report()})

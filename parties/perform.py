@@ -1,0 +1,143 @@
+"""One party from its start to its report, over whatever carries its links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from parties.actor import Actor, Control, Role, inline, obey, threaded
+from parties.literal import LiteralCentre, LiteralSensor, LiteralServer
+from parties.private import unpack_model, unpack_readings
+from parties.start import Start, neighbours
+from pehealth.config import Engine, Party
+from pehealth.crypto.prg import Prg
+from pehealth.errors import ConfigError
+from transport.handshake import Hello
+from transport.limits import Limits
+from transport.mesh import Carrier, Listener, MeshOptions, open_mesh
+from transport.meter import Meter
+from transport.observe import Observer
+from transport.shaped import Network, ShapedStream, parse_network
+
+ANY_PORT = "127.0.0.1:0"
+
+
+class Switchboard:
+    """A carrier whose addresses are the parties' names: real addresses are looked up once they are known.
+
+    So every party may bind whatever port is free and still be found.
+    """
+
+    def __init__(self, carrier: Carrier, network: Network, nursery: trio.Nursery) -> None:
+        self._carrier, self._network, self._nursery = carrier, network, nursery
+        self._book: dict[str, str] = {}
+        self._known = trio.Event()
+
+    def publish(self, book: dict[str, str]) -> None:
+        """Say where every party listens."""
+        self._book = dict(book)
+        self._known.set()
+
+    async def listen(self, address: str) -> Listener:
+        """Be reachable at a real address."""
+        listener = await self._carrier.listen(address)
+        return _ShapedListener(listener, self.shaped) if self._network.shapes else listener
+
+    async def connect(self, address: str) -> trio.abc.Stream:
+        """Call a party by name, as soon as its address is known."""
+        await self._known.wait()
+        return self.shaped(await self._carrier.connect(self._book[address]))
+
+    def shaped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
+        """Return the stream with the run's latency and bandwidth on what it sends."""
+        return ShapedStream(stream, self._network, self._nursery) if self._network.shapes else stream
+
+
+class _ShapedListener:
+    """A listener whose callers' streams are shaped at our end, too."""
+
+    def __init__(self, listener: Listener, shaped: Callable[[trio.abc.Stream], trio.abc.Stream]) -> None:
+        self._listener, self._shaped = listener, shaped
+
+    @property
+    def address(self) -> str:
+        """The address that was bound."""
+        return self._listener.address
+
+    async def accept(self) -> trio.abc.Stream:
+        """Return the next caller's stream."""
+        return self._shaped(await self._listener.accept())
+
+    async def aclose(self) -> None:
+        """Take no more calls."""
+        await self._listener.aclose()
+
+
+async def introduce(control: Control, board: Switchboard, bound: trio.Event, address: list[str]) -> None:
+    """Tell the launcher where we listen, and learn where everyone does."""
+    await bound.wait()
+    await control.send({"bound": address[0] if address else ""})
+    command = await control.receive()
+    board.publish(command["book"])
+
+
+async def perform(
+    start: Start,
+    control: Control,
+    carrier: Carrier,
+    now: Callable[[], float],
+    *,
+    listen: str = ANY_PORT,
+    limits: Limits | None = None,
+    observer: Observer | None = None,
+    seed: Prg | None = None,
+) -> None:
+    """Be one party of a run: join, obey the conductor, report, part.
+
+    Raises:
+        PehealthError, TransportError: what this party failed of; its peers have been told.
+    """
+    inbound, outbound = neighbours(start.name, start.everyone)
+    meter, bound, address = Meter(start.name), trio.Event(), list[str]()
+    network = parse_network(start.shaping or "none")
+
+    def listening(where: str) -> None:
+        address.append(where)
+        bound.set()
+
+    options = MeshOptions(limits=limits or Limits(), meter=meter, observer=observer, bound=listening)
+    hello = Hello(start.name, role=start.name, run=start.run_id, fields=start.agreed())
+    async with trio.open_nursery() as nursery:
+        board = Switchboard(carrier, network, nursery)
+        nursery.start_soon(introduce, control, board, bound, address)
+        if not inbound:
+            bound.set()
+        async with open_mesh(
+            hello,
+            board,
+            listen=listen if inbound else "",
+            inbound=inbound,
+            outbound={name: name for name in outbound},
+            options=options,
+        ) as links:
+            rng = seed if seed is not None else Prg.system()
+            actor = Actor(start, links, meter, rng, now, inline if start.virtual else threaded)
+            await obey(role_for(actor), actor, control)
+
+
+def role_for(actor: Actor) -> Role:
+    """Return what this party does under its engine.
+
+    Raises:
+        ConfigError: no role of this engine bears the party's name.
+    """
+    start = actor.start
+    if start.parameters.engine is Engine.PAPER:
+        if start.role is Party.HC:
+            return LiteralCentre(actor, unpack_model(start.private, start.network))
+        if start.role is Party.HMS:
+            return LiteralSensor(actor, unpack_readings(start.private))
+        if start.role in (Party.E1, Party.E2):
+            return LiteralServer(actor)
+    raise ConfigError(f"{start.name} has no part in engine {start.parameters.engine}")

@@ -1,0 +1,92 @@
+"""From a request to a job: the model, its integers, the samples, every setting decided, the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.request import RunRequest
+from parties.settle_literal import settle_literal
+from parties.settle_masked import settle_masked
+from pehealth.data.catalog import load as load_dataset
+from pehealth.data.dataset import Dataset
+from pehealth.errors import ConfigError
+from pehealth.nets.plan import Plan
+from pehealth.nets.scales import Arithmetic
+from pehealth.nets.weights import Model, QuantizedModel
+from pehealth.nets.zoo import load_model
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run, ready to start.
+
+    Attributes:
+        request: what was asked for, checked.
+        model, quantised: the centre's.
+        plan: settings and costs.
+        features, inputs, labels, indices: the samples: reals in [0, 1], their integers, classes, place in the test set.
+        majority: accuracy of always answering the most frequent class.
+    """
+
+    request: RunRequest
+    model: Model
+    quantised: QuantizedModel
+    plan: Plan
+    features: NDArray[np.float64]
+    inputs: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    indices: NDArray[np.intp]
+    majority: float
+
+    def __repr__(self) -> str:
+        return f"<Job {self.model.network.name} on {self.plan.parameters.engine}, {len(self.labels)} samples>"
+
+    @property
+    def queries(self) -> int:
+        """Queries that the samples need, repeats included."""
+        return self.request.queries * self.request.repeat
+
+    def padded_inputs(self) -> NDArray[np.int64]:
+        """Return the inputs of all queries: the last batch is filled up with zeros, and all is repeated."""
+        missing = self.request.queries * self.request.batch - len(self.inputs)
+        once = np.concatenate([self.inputs, np.zeros((missing, self.inputs.shape[1]), np.int64)])
+        return np.tile(once, (self.request.repeat, 1))
+
+
+def resolve(request: RunRequest) -> Job:
+    """Decide everything that the request leaves open.
+
+    Raises:
+        ConfigError: the request, the network or the data set cannot be used; all problems of one kind are listed.
+        RangeError: digits or weights do not fit; names the layer.
+    """
+    request = request.checked()
+    model = load_model(request.net)
+    data = _dataset(request, model)
+    arithmetic = Arithmetic.of(request.engine)
+    settle = settle_literal if arithmetic is Arithmetic.LITERAL else settle_masked
+    quantised, plan = settle(request, model, data)
+    indices = data.test[: request.samples]
+    if len(indices) < request.samples:
+        raise ConfigError(f"{data.name} has {len(data.test)} test samples; {request.samples} were asked for")
+    features = data.features[indices]
+    return Job(
+        request,
+        model,
+        quantised,
+        plan,
+        features,
+        quantised.encode_input(features),
+        data.labels[indices],
+        indices,
+        data.majority,
+    )
+
+
+def _dataset(request: RunRequest, model: Model) -> Dataset:
+    if not model.dataset:
+        raise ConfigError(f"model {model.network.name} names no data set; `pehealth data list` names those that are")
+    return load_dataset(model.dataset, request.data_dir, training=False)

@@ -1,0 +1,20 @@
+"""`python -m parties.worker NAME`: one party as a process of its own, started and heard by the launcher."""
+
+from __future__ import annotations
+
+import time
+
+from parties.perform import perform
+from parties.start import Start
+from parties.worker_io import Control, run
+from transport.tcp import Tcp
+
+
+async def main(control: Control) -> None:
+    """Be the party that the launcher's first message describes."""
+    start = Start.from_wire(await control.receive())
+    await perform(start, control, Tcp(), time.monotonic)
+
+
+if __name__ == "__main__":
+    run(main)
