@@ -58,7 +58,7 @@ def build_result(engine: Engine = Engine.RLWE, group: GroupName | None = None) -
         },
         layers=tuple(LayerRecord(**vars(layer), seconds={"E1": 0.001, "E2": 0.002}) for layer in layers),
         planned=Planned({"setup": quiet, "offline": quiet, "online": online}, layers),
-        error_bound=0.0042,
+        error_bound=42,
         near_ties=(1,),
     )
 

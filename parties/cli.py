@@ -1,0 +1,95 @@
+"""The command line: commands by name, one sentence and an exit code for whatever goes wrong.
+
+Exit codes: 0 done, 2 settings, 3 a peer was lost or late, 4 a peer misbehaved, 70 a bug of ours, 130 Ctrl-C.
+A command is a module of `parties.commands` and a line of `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from parties.commands.version import version_text
+from parties.failure import EXIT_OUR_BUG, EXIT_SETTINGS, exit_code, first_cause
+from pehealth.errors import ConfigError
+
+COMMANDS = {
+    "demo": ("parties.commands.demo:demo", "A private inference on real data, each party a process; the report."),
+    "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
+    "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
+}
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {}
+DEBUG = "--debug"
+EPILOGUE = f"{DEBUG} with any command shows the traceback of an error. Exit codes and every flag: docs/cli.md"
+REPORT_TO = "please report it to the project's issue tracker, with `pehealth --version` and this command's --debug"
+
+
+def build() -> App:
+    """Return the command line; a command's module is imported when it is called."""
+    app = App(
+        name="pehealth",
+        help="CNN inference on patients' readings by two servers that learn neither readings, model nor result.",
+        help_epilogue=EPILOGUE,
+        version=version_text,
+        version_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
+    _add(app, COMMANDS)
+    for name, (text, commands) in GROUPS.items():
+        group = App(name=name, help=text)
+        _add(group, commands)
+        app.command(group)
+    return app
+
+
+def _add(app: App, commands: dict[str, tuple[str, str]]) -> None:
+    for name, (place, text) in commands.items():
+        app.command(place, name=name, help=text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG in words
+    words = [w for w in words if w != DEBUG]
+    try:
+        build()(words, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        say(f"{error}\nTry `pehealth --help`.")
+        return EXIT_SETTINGS
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place to say it
+        if debug:
+            traceback.print_exception(error)
+        return complain(first_cause(error))
+    return 0
+
+
+def complain(error: BaseException) -> int:
+    """Say in a sentence what went wrong and return the exit code."""
+    code = exit_code(error)
+    if isinstance(error, KeyboardInterrupt):
+        say("stopped by Ctrl-C")
+    elif isinstance(error, ConfigError) and len(error.problems) > 1:
+        say("\n  ".join(("these settings cannot work:", *error.problems)))
+    elif code == EXIT_OUR_BUG:
+        say(f"a bug of ours: {type(error).__name__}: {error}\n{REPORT_TO}")
+    else:
+        say(str(error))
+    return code
+
+
+def say(text: str) -> None:
+    """Print to standard error."""
+    print(f"pehealth: {text}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The flags of every command that runs or plans a network: one set, the same everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from parties.request import DEFAULT_TIME_LIMIT, RunRequest, Transport
+from pehealth.config import Engine, GroupName
+
+JsonFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """The flags that make a `RunRequest`."""
+
+    net: str = "clinic"
+    "Network: a name that `pehealth data list` shows, or a model file (.npz)."
+
+    engine: Engine = Engine.RLWE
+    "How linear layers are computed."
+
+    group: GroupName | None = None
+    "Group of paper and ddh (default modp3072). toy32 is INSECURE."
+
+    digits: int | None = None
+    "Decimal digits d that a number keeps (default: 4, or as many as fit)."
+
+    walk: Literal["right", "fast"] | int = "right"
+    "Share conversion of paper and ddh: right (by a failure target), fast (the paper's times), or the window w."
+
+    ring: int | None = None
+    "Bits k of the ring (default: the fewest that the proven bounds allow)."
+
+    batch: int = 1
+    "Samples in one query."
+
+    samples: int | None = None
+    "Samples in all, from the start of the test set (default: one batch)."
+
+    repeat: int = 1
+    "Run everything this often; times are medians."
+
+    sensors: int = 1
+    "Sensors that together supply the readings."
+
+    transport: Transport | None = None
+    "Parties in this process (memory, tcp) or each a process of its own (processes)."
+
+    tls: bool | None = None
+    "Mutual TLS on TCP links."
+
+    network: str | None = None
+    "Shape the links: lan, wan, 4g or LATENCY,BANDWIDTH such as 20ms,100mbit."
+
+    data_dir: Path | None = None
+    "Folder of the data sets (default: PEHEALTH_DATA)."
+
+    trace: Path | None = None
+    "Write each party's computing and messages here, for `pehealth replay`."
+
+    check: bool = False
+    "Open every layer and compare it with the oracle. This LEAKS every value to this process."
+
+    time_limit: float = DEFAULT_TIME_LIMIT
+    "Refuse a run that the plan expects to take more seconds than this."
+
+    def request(self, transport: Transport = Transport.MEMORY, samples: int | None = None) -> RunRequest:
+        """Return the request, checked; the arguments are what a command does unless told otherwise.
+
+        Raises:
+            ConfigError: settings that cannot work; all of them are listed.
+        """
+        return RunRequest(
+            net=self.net,
+            engine=self.engine,
+            group=self.group,
+            digits=self.digits,
+            walk=self.walk,
+            ring=self.ring,
+            batch=self.batch,
+            samples=self.samples if self.samples is not None else max(self.batch, samples or 1),
+            repeat=self.repeat,
+            sensors=self.sensors,
+            transport=self.transport or transport,
+            tls=self.tls,
+            network=self.network,
+            data_dir=self.data_dir,
+            trace=self.trace,
+            check=self.check,
+            time_limit=self.time_limit,
+        ).checked()
