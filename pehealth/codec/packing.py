@@ -47,15 +47,23 @@ def unpack(data: bytes | memoryview, shape: tuple[int, ...], bits: int) -> Words
             f"{count} elements of {bits} bits take {packed_size(count, bits)} bytes; {len(data)} came"
         )
     raw = np.frombuffer(data, np.uint8)
-    if bits % 8:
-        stream = np.unpackbits(raw, bitorder="little")
-        if stream[count * bits :].any():
-            raise PeerProtocolError("padding bits after the last element are set")
-        planes = stream[: count * bits].reshape(count, bits)
-        raw = np.packbits(planes, axis=1, bitorder="little")
-    out = np.zeros((count, 8), np.uint8)
-    out[:, : (bits + 7) // 8] = raw.reshape(count, (bits + 7) // 8)
-    return out.view("<u8").astype(np.uint64, copy=False).reshape(shape)
+    if bits % 8 == 0:
+        return _unpack_bytes(raw, count, bits // 8).reshape(shape)
+    stream = np.unpackbits(raw, bitorder="little")
+    if stream[count * bits :].any():
+        raise PeerProtocolError("padding bits after the last element are set")
+    if bits == 1:
+        return stream[:count].astype(np.uint64).reshape(shape)
+    planes = stream[: count * bits].reshape(count, bits)
+    return _unpack_bytes(np.packbits(planes, axis=1, bitorder="little"), count, (bits + 7) // 8).reshape(shape)
+
+
+def _unpack_bytes(raw: NDArray[np.uint8], count: int, width: int) -> Words:
+    """Return `count` little-endian integers of `width` bytes: overlapping eight-byte reads, then a mask."""
+    padded = np.zeros(count * width + 8, np.uint8)
+    padded[: count * width] = raw.reshape(-1)
+    words: Words = np.ndarray((count,), "<u8", padded, strides=(width,)) & np.uint64(2 ** (8 * width) - 1)
+    return words
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,12 @@ from pehealth.crypto.prg import Prg
 
 Words = NDArray[np.uint64]
 
-CHUNK = 1024
+CHUNK = 2048
 """Gates worked on together: what their blocks take stays in a core's cache."""
 MAX_WORDS = 3
 _TABLE_LEVELS = 2
+_GROUP_BLOCKS = 8192
+"""Blocks whose payload is hashed in one call."""
 _SHARED_BLOCK_BITS = 42
 """Up to this ring size three words come from one block: 42 + 42 + 44 bits."""
 
@@ -291,41 +293,43 @@ def _leaf_corrections(spec: DcfSpec, hash_: Mmo, alpha: Words, beta: Words, ends
 
 
 def _evaluate_chunk(common: DcfCommon, here: slice, roots: Blocks, x: Words, pick: Words | None) -> Words:
+    """Walk down x's path a group of levels at a time: few calls, and buffers that stay in the cache."""
     spec, count = common.spec, len(x)
-    hash_ = Mmo(common.hash_key, (spec.levels + 1) * spec.value_blocks * count)
-    states, control = _descend(common, here, hash_, roots, x)
+    group = max(1, _GROUP_BLOCKS // count)
+    hash_ = Mmo(common.hash_key, group * spec.value_blocks * count)
+    sides = _path(spec, x)
+    states = np.empty((group + 1, count, 2), np.uint64)
+    control = np.empty((group + 1, count), np.uint64)
+    states[0] = roots
+    out = np.zeros((spec.words if pick is None else 2, count), np.uint64)
+    for at in range(0, spec.levels, group):
+        levels = slice(at, min(at + group, spec.levels))
+        size = levels.stop - at
+        _descend(common, levels, here, hash_, sides[levels], states, control)
+        states[:size, :, 0] ^= _VALUE
+        _collect(spec, hash_, states[:size], control[:size], common.value[:, levels, here], pick, out)
+        states[0] = states[size]
     leaf = x & _low_bits(spec)
-    states[-1, :, 0] ^= leaf << _LEAF_SHIFT ^ _LEAF ^ _VALUE
-    blocks = states[None] if spec.value_blocks == 1 else np.stack([states] * spec.value_blocks)
-    blocks[..., 0] ^= _value_tweaks(spec)[:, None, None]
-    payload = _payload(spec, hash_(blocks))
-    values = list(common.value[:, :, here])
-    leaves = list(common.leaf[:, leaf.astype(np.intp), np.arange(here.start, here.start + count)])
-    if pick is not None:
-        other = pick.astype(bool)
-        payload, values, leaves = ([w[0], np.where(other, w[2], w[1])] for w in (payload, values, leaves))
-    out = np.empty((len(payload), count), np.uint64)
-    for row, hashed, value, end in zip(out, payload, values, leaves, strict=True):
-        hashed.sum(axis=0, out=row)
-        row += (control[:-1] & value).sum(axis=0)
-        row += control[-1] & end
+    states[0, :, 0] ^= leaf << _LEAF_SHIFT ^ _LEAF
+    corrections = common.leaf[:, leaf.astype(np.intp), np.arange(here.start, here.start + count)]
+    _collect(spec, hash_, states[:1], control[size : size + 1], corrections[:, None], pick, out)
     return out
 
 
-def _descend(common: DcfCommon, here: slice, hash_: Mmo, roots: Blocks, x: Words) -> tuple[Blocks, Words]:
-    """Return the blocks that were hashed on x's path and the end of it, and each one's control bit as a mask."""
-    spec, count = common.spec, len(x)
-    sides = _path(spec, x)
-    low = common.seed[:, here, 0] ^ sides & common.tau[:, here]
-    high = np.ascontiguousarray(common.seed[:, here, 1])
-    sides <<= _ONE
-    states = np.empty((spec.levels + 1, count, 2), np.uint64)
-    states[0] = roots
+def _descend(
+    common: DcfCommon, levels: slice, here: slice, hash_: Mmo, sides: Words, states: Blocks, control: Words
+) -> None:
+    """Fill `states` with the blocks hashed on x's path, its end behind them, and `control` with their bits as masks.
+
+    Shapes:     sides (size, count) bits of x; states (> size, count, 2), the first given; control (> size, count)
+    """
+    low = common.seed[levels, here, 0] ^ sides & common.tau[levels, here]
+    high = common.seed[levels, here, 1]
+    tweak = sides << _ONE
     lows, highs = states[..., 0], states[..., 1]
-    control = np.empty((spec.levels + 1, count), np.uint64)
-    masked = np.empty(count, np.uint64)
-    rows = zip(states, lows, control, sides, low, high, lows[1:], highs[1:], strict=False)
-    for state, word, on, side, low_here, high_here, low_next, high_next in rows:
+    masked = np.empty(sides.shape[1], np.uint64)
+    rows = zip(tweak, low, high, states, control, lows, lows[1:], highs[1:], strict=False)
+    for side, low_here, high_here, state, on, word, low_next, high_next in rows:
         np.bitwise_and(word, _ONE, out=on)
         np.negative(on, out=on)
         np.bitwise_xor(word, side, out=word)
@@ -334,6 +338,23 @@ def _descend(common: DcfCommon, here: slice, hash_: Mmo, roots: Blocks, x: Words
         np.bitwise_xor(child[:, 0], masked, out=low_next)
         np.bitwise_and(on, high_here, out=masked)
         np.bitwise_xor(child[:, 1], masked, out=high_next)
-    np.bitwise_and(lows[-1], _ONE, out=control[-1])
-    np.negative(control[-1], out=control[-1])
-    return states, control
+    end = control[len(sides)]
+    np.bitwise_and(lows[len(sides)], _ONE, out=end)
+    np.negative(end, out=end)
+
+
+def _collect(
+    spec: DcfSpec, hash_: Mmo, states: Blocks, control: Words, corrections: Words, pick: Words | None, out: Words
+) -> None:
+    """Add the payload of tagged blocks (levels, count, 2), corrected (words, levels, count), to `out`."""
+    blocks = states[None]
+    if spec.value_blocks > 1:
+        blocks = np.stack([states] * spec.value_blocks)
+        blocks[..., 0] ^= (_value_tweaks(spec) ^ _VALUE)[:, None, None]
+    payload, words = _payload(spec, hash_(blocks)), list(corrections)
+    if pick is not None:
+        other = pick.astype(bool)
+        payload, words = ([w[0], np.where(other, w[2], w[1])] for w in (payload, words))
+    for row, hashed, correction in zip(out, payload, words, strict=True):
+        row += hashed.sum(axis=0)
+        row += (control & correction).sum(axis=0)

@@ -1,0 +1,137 @@
+"""The file of one-time material: a server, a plan, a range of indices, then records of one size.
+
+    header    magic (8), version (2), server (1), zero (5), first index (8), records (8), bytes a record (8),
+              plan digest (32), SHA-256 of all that (32): 104 bytes, numbers little endian
+    record    the record, then SHA-256(magic, plan digest, server, index, size, record)
+
+The digests catch truncation, damage, and records that were moved to another index, server or plan. They are no
+signature: whoever can write the file can write digests, so the file travels over the dealer's authenticated link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pehealth.config import Party
+from pehealth.errors import MaterialError
+
+MAGIC = b"PEHMAT\r\n"
+VERSION = 1
+DIGEST_BYTES = 32
+_FIELDS = struct.Struct("<8sHB5xQQQ32s")
+HEADER_BYTES = _FIELDS.size + DIGEST_BYTES
+_SERVERS = {1: Party.E1, 2: Party.E2}
+_AGAIN = "ask the dealer for the file again"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file of material says of itself.
+
+    Attributes:
+        plan: 32 bytes, the digest of everything the parties must agree on.
+        party: E1 or E2.
+        first: index of the first record.
+        count: records.
+        record_size: bytes of a record, its digest apart.
+    """
+
+    plan: bytes
+    party: Party
+    first: int
+    count: int
+    record_size: int
+
+    def __post_init__(self) -> None:
+        if len(self.plan) != DIGEST_BYTES or self.party not in _SERVERS.values():
+            raise ValueError(f"a file of material is for E1 or E2 and a plan digest of {DIGEST_BYTES} bytes")
+
+    @property
+    def file_size(self) -> int:
+        """Bytes of the whole file."""
+        return HEADER_BYTES + self.count * (self.record_size + DIGEST_BYTES)
+
+    def pack(self) -> bytes:
+        """Return the header's bytes."""
+        server = self.party.half + 1
+        fields = _FIELDS.pack(MAGIC, VERSION, server, self.first, self.count, self.record_size, self.plan)
+        return fields + hashlib.sha256(fields).digest()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Header:
+        """Return the header in `data`.
+
+        Raises:
+            MaterialError: it is cut short, damaged, not a header, or of another version.
+        """
+        if len(data) != HEADER_BYTES or not data.startswith(MAGIC):
+            raise MaterialError(f"not a file of material: it does not begin with {MAGIC!r}; {_AGAIN}")
+        fields, digest = data[: _FIELDS.size], data[_FIELDS.size :]
+        _, version, server, first, count, record_size, plan = _FIELDS.unpack(fields)
+        if version != VERSION:
+            raise MaterialError(
+                f"material of version {version}; this program reads {VERSION}: use one version throughout"
+            )
+        if hashlib.sha256(fields).digest() != digest or server not in _SERVERS:
+            raise MaterialError(f"the header of the material is damaged; {_AGAIN}")
+        return cls(plan, _SERVERS[server], first, count, record_size)
+
+    def record_digest(self, index: int, record: bytes | memoryview) -> bytes:
+        """Return the digest that ties a record to its index, server and plan, however the range was cut into files."""
+        tie = struct.pack("<BQQ", self.party.half + 1, index, self.record_size)
+        return hashlib.sha256(b"".join((MAGIC, self.plan, tie, record))).digest()
+
+
+def write_material(path: Path, header: Header, records: Iterable[bytes]) -> None:
+    """Write a file of mode 0600: complete under its name, or not there at all.
+
+    Raises:
+        ValueError: the records are not as many or as long as the header says: our own mistake.
+    """
+    draft = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(header.pack())
+        index = header.first
+        for record in records:
+            if len(record) != header.record_size:
+                raise ValueError(f"record {index} has {len(record)} bytes, the header says {header.record_size}")
+            out.write(record)
+            out.write(header.record_digest(index, record))
+            index += 1
+        if index != header.first + header.count:
+            raise ValueError(f"{index - header.first} records for a header of {header.count}")
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(path)
+
+
+def read_header(source: BinaryIO) -> Header:
+    """Return the header at the front of `source`; errors as `Header.unpack`."""
+    return Header.unpack(source.read(HEADER_BYTES))
+
+
+def read_records(source: BinaryIO, header: Header) -> Iterator[tuple[int, bytes]]:
+    """Yield (index, record), each checked, from a source whose header was read.
+
+    Raises:
+        MaterialError: the file is cut short or has something behind its last record, or a record is damaged.
+    """
+    for index in range(header.first, header.first + header.count):
+        frame = source.read(header.record_size + DIGEST_BYTES)
+        if len(frame) != header.record_size + DIGEST_BYTES:
+            raise MaterialError(
+                f"{header.party}'s material ends within record {index}; it should hold {header.first} to "
+                f"{header.first + header.count - 1}; {_AGAIN}"
+            )
+        record, digest = frame[: header.record_size], frame[header.record_size :]
+        if header.record_digest(index, record) != digest:
+            raise MaterialError(f"{header.party}'s material: record {index} is damaged or misplaced; {_AGAIN}")
+        yield index, record
+    if source.read(1):
+        raise MaterialError(f"{header.party}'s material: bytes follow the last record; {_AGAIN}")
