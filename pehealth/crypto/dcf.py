@@ -20,12 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pehealth.crypto import ring
 from pehealth.crypto.mmo import KEY_BYTES, Blocks, Mmo
 from pehealth.crypto.prg import Prg
-
-Words = NDArray[np.uint64]
+from pehealth.crypto.ring import Words
 
 CHUNK = 2048
 """Gates worked on together: what their blocks take stays in a core's cache."""
@@ -42,12 +41,6 @@ _VALUE = np.uint64(4)
 _SECOND_VALUE = np.uint64(8)
 _LEAF = np.uint64(32)
 _LEAF_SHIFT = np.uint64(6)
-_ALL = np.uint64(2**64 - 1)
-
-
-def ring_mask(bits: int) -> np.uint64:
-    """Return 2^bits - 1."""
-    return _ALL >> np.uint64(64 - bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +175,7 @@ def evaluate(half: int, common: DcfCommon, roots: Blocks, x: Words, pick: Words 
         out[:, here] = _evaluate_chunk(common, here, roots[here], x[here], None if pick is None else pick[here])
     if half:
         np.negative(out, out=out)
-    out &= ring_mask(common.spec.ring)
+    out &= ring.mask(common.spec.ring)
     return out
 
 
@@ -190,11 +183,6 @@ def _path(spec: DcfSpec, x: Words) -> Words:
     """Return (levels, count): the bits of x from the top, without those that the leaf table takes."""
     shifts = np.arange(spec.domain - 1, spec.table - 1, -1, dtype=np.uint64)
     return x >> shifts[:, None] & _ONE
-
-
-def _low_bits(spec: DcfSpec) -> np.uint64:
-    """Return the mask of the input bits that the leaf table takes."""
-    return ring_mask(spec.table) if spec.table else np.uint64(0)
 
 
 def _payload(spec: DcfSpec, hashed: Blocks) -> list[Words]:
@@ -246,7 +234,7 @@ def _deal_chunk(common: DcfCommon, here: slice, alpha: Words, beta: Words, roots
             correction -= total[word]
             total[word] = kept
             _negate(correction, second)
-            np.bitwise_and(correction, ring_mask(spec.ring), out=common.value[word, level, here])
+            np.bitwise_and(correction, ring.mask(spec.ring), out=common.value[word, level, here])
     common.leaf[:, :, here] = _leaf_corrections(spec, hash_, alpha, beta, state, total)
 
 
@@ -276,7 +264,7 @@ def _leaf_corrections(spec: DcfSpec, hash_: Mmo, alpha: Words, beta: Words, ends
     blocks = np.empty((spec.value_blocks, len(leaf), *ends.shape), np.uint64)
     blocks[:] = ends
     blocks[..., 0] ^= _value_tweaks(spec)[:, None, None, None] ^ _VALUE ^ _LEAF ^ leaf << _LEAF_SHIFT
-    low = alpha & _low_bits(spec)
+    low = alpha & ring.mask(spec.table)
     below = leaf[:, 0] <= low if spec.inclusive else leaf[:, 0] < low
     second = np.negative(ends[1, :, 0] & _ONE)
     out = np.empty(spec.shapes(len(alpha))["leaf"], np.uint64)
@@ -285,7 +273,7 @@ def _leaf_corrections(spec: DcfSpec, hash_: Mmo, alpha: Words, beta: Words, ends
         out[word] -= total[word]
         out[word] += below * beta[word]
     _negate(out, second)
-    out &= ring_mask(spec.ring)
+    out &= ring.mask(spec.ring)
     return out
 
 
@@ -309,7 +297,7 @@ def _evaluate_chunk(common: DcfCommon, here: slice, roots: Blocks, x: Words, pic
         states[:size, :, 0] ^= _VALUE
         _collect(spec, hash_, states[:size], control[:size], common.value[:, levels, here], pick, out)
         states[0] = states[size]
-    leaf = x & _low_bits(spec)
+    leaf = x & ring.mask(spec.table)
     states[0, :, 0] ^= leaf << _LEAF_SHIFT ^ _LEAF
     corrections = common.leaf[:, leaf.astype(np.intp), np.arange(here.start, here.start + count)]
     _collect(spec, hash_, states[:1], control[size : size + 1], corrections[:, None], pick, out)

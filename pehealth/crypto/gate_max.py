@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from pehealth.config import Party
-from pehealth.crypto import dcf
-from pehealth.crypto.dcf import DcfSpec, Words, ring_mask
+from pehealth.crypto import dcf, ring
+from pehealth.crypto.dcf import DcfSpec
 from pehealth.crypto.gates import (
     ONE,
     Dealt,
@@ -32,6 +32,7 @@ from pehealth.crypto.gates import (
     split_low,
 )
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def evaluate(party: Party, x_hat: Words, material: Material[MaxGate]) -> Words:
     check_input(material, x_hat)
     _, low = split_low(x_hat, material.gate.ring)
     v_s, v_w = dcf.evaluate(party.half, material.comparison, material.half.roots, low)
-    return combine(party, x_hat, v_s, v_w, material) & ring_mask(material.gate.ring)
+    return combine(party, x_hat, v_s, v_w, material) & ring.mask(material.gate.ring)
 
 
 def oracle(x: Signed, _r: Words, gate: MaxGate) -> Signed:

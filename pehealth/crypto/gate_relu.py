@@ -23,8 +23,8 @@ from typing import ClassVar
 import numpy as np
 
 from pehealth.config import Party
-from pehealth.crypto import dcf
-from pehealth.crypto.dcf import DcfSpec, Words, ring_mask
+from pehealth.crypto import dcf, ring
+from pehealth.crypto.dcf import DcfSpec
 from pehealth.crypto.gates import (
     ONE,
     Dealt,
@@ -33,11 +33,11 @@ from pehealth.crypto.gates import (
     check_input,
     check_ring,
     check_span,
-    embed,
     share,
     split_low,
 )
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def evaluate(party: Party, x_hat: Words, material: Material[ReluGate]) -> Words:
     y *= ONE - (t << ONE)
     y += v_w
     y += np.where(t.astype(bool), e_1 + a if party is Party.E1 else e_1, e_0)
-    y &= ring_mask(gate.ring)
+    y &= ring.mask(gate.ring)
     return y
 
 
@@ -132,7 +132,7 @@ def oracle(x: Signed, r: Words, gate: ReluGate) -> Signed:
         RangeError: an x outside `gate.span`.
     """
     check_span(gate, x)
-    x_top, x_low = split_low((embed(x, gate.ring) + r) & ring_mask(gate.ring), gate.ring)
+    x_top, x_low = split_low((ring.from_signed(x, gate.ring) + r) & ring.mask(gate.ring), gate.ring)
     r_top, r_low = split_low(r, gate.ring)
     scale = np.int64(gate.scale)
     up = x % scale > (x_low % np.uint64(gate.scale)).astype(np.int64)

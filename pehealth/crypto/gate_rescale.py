@@ -18,7 +18,8 @@ from typing import ClassVar
 import numpy as np
 
 from pehealth.config import Party
-from pehealth.crypto.dcf import DcfSpec, Words, ring_mask
+from pehealth.crypto import ring
+from pehealth.crypto.dcf import DcfSpec
 from pehealth.crypto.gates import (
     ONE,
     Dealt,
@@ -27,11 +28,11 @@ from pehealth.crypto.gates import (
     check_input,
     check_ring,
     check_span,
-    embed,
     share,
     split_low,
 )
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class RescaleGate:
 
 def deal(r: Words, gate: RescaleGate, seed1: Prg, rng: Prg) -> Dealt[RescaleGate]:
     """Return the material of len(r) gates; see `gate_relu.deal`."""
-    q, scale, mod = np.uint64(gate.offset), np.uint64(gate.scale), ring_mask(gate.ring)
+    q, scale, mod = np.uint64(gate.offset), np.uint64(gate.scale), ring.mask(gate.ring)
     # floor((q + r) / S) by parts: q + r itself may not fit 64 bits.
     kept = np.negative(q // scale + r // scale + (q % scale + r % scale) // scale)
     # Only used where r_m = 1, and then 2^k - q - r lies in (-q, q].
@@ -88,7 +89,7 @@ def evaluate(party: Party, x_hat: Words, material: Material[RescaleGate]) -> Wor
     Leaks:      nothing
     """
     check_input(material, x_hat)
-    gate, mod = material.gate, ring_mask(material.gate.ring)
+    gate, mod = material.gate, ring.mask(material.gate.ring)
     shifted = (x_hat + np.uint64(gate.offset)) & mod
     top, _ = split_low(shifted, gate.ring)
     y = material.half.terms[top.astype(np.intp), np.arange(material.count)]
@@ -104,6 +105,6 @@ def oracle(x: Signed, r: Words, gate: RescaleGate) -> Signed:
         RangeError: an x outside `gate.span`.
     """
     check_span(gate, x)
-    shifted = (embed(x + np.int64(gate.offset), gate.ring) + r) & ring_mask(gate.ring)
+    shifted = (ring.from_signed(x + np.int64(gate.offset), gate.ring) + r) & ring.mask(gate.ring)
     scale = np.int64(gate.scale)
     return x // scale + (x % scale > (shifted % np.uint64(gate.scale)).astype(np.int64))

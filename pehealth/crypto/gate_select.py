@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from pehealth.config import Party
-from pehealth.crypto import dcf, gate_max
-from pehealth.crypto.dcf import DcfSpec, Words, ring_mask
+from pehealth.crypto import dcf, gate_max, ring
+from pehealth.crypto.dcf import DcfSpec
 from pehealth.crypto.gates import (
     ONE,
     Dealt,
@@ -28,6 +28,7 @@ from pehealth.crypto.gates import (
     split_low,
 )
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def evaluate(party: Party, x_hat: Words, delta_hat: Words, material: Material[Se
     q = (r_m + v_s) * delta_hat - r_m_rho - v_rho
     plain = delta_hat if party is Party.E1 else np.zeros_like(delta_hat)
     selected = np.where((ONE - top).astype(bool), plain - material.half.masks[1] - q, q)
-    mod = ring_mask(material.gate.ring)
+    mod = ring.mask(material.gate.ring)
     return greater & mod, selected & mod
 
 

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pehealth.config import Party
-from pehealth.crypto import dcf
-from pehealth.crypto.dcf import DcfCommon, DcfSpec, Words, ring_mask
+from pehealth.crypto import dcf, ring
+from pehealth.crypto.dcf import DcfCommon, DcfSpec
 from pehealth.crypto.mmo import Blocks
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words
 from pehealth.errors import RangeError
 
 Signed = NDArray[np.int64]
@@ -132,12 +133,12 @@ class Dealt(Generic[G]):
         return Material(self.gate, self.common, (self.first, self.second)[party.half])
 
 
-def check_ring(gate: str, ring: int, scale: int = 1) -> None:
-    """Raise RangeError unless `gate` can work mod 2^ring with this scale."""
-    if not MIN_RING <= ring <= MAX_RING:
-        raise RangeError(f"{gate}: a ring of {ring} bits; {MIN_RING} to {MAX_RING} bits work")
-    if not 1 <= scale < 2 ** (ring - 2):
-        raise RangeError(f"{gate}: a scale of {scale} does not fit {ring} bits; take fewer digits or a larger ring")
+def check_ring(gate: str, bits: int, scale: int = 1) -> None:
+    """Raise RangeError unless `gate` can work mod 2^bits with this scale."""
+    if not MIN_RING <= bits <= MAX_RING:
+        raise RangeError(f"{gate}: a ring of {bits} bits; {MIN_RING} to {MAX_RING} bits work")
+    if not 1 <= scale < 2 ** (bits - 2):
+        raise RangeError(f"{gate}: a scale of {scale} does not fit {bits} bits; take fewer digits or a larger ring")
 
 
 def expand_first(gate: Gate, count: int, seed: Prg) -> Half:
@@ -168,7 +169,7 @@ def share(gate: G, masks: Words, terms: Words, compare: tuple[Words, Words] | No
         seed1: E1's generator for this layer and query.
         rng: the dealer's own randomness.
     """
-    mod, second_seed = ring_mask(gate.ring), rng.key()
+    mod, second_seed = ring.mask(gate.ring), rng.key()
     masks1, terms1 = _uniform(gate, masks.shape[1], seed1)
     common, roots = None, (np.empty((0, 2), np.uint64),) * 2
     if gate.comparison is not None and compare is not None:
@@ -183,20 +184,9 @@ def share(gate: G, masks: Words, terms: Words, compare: tuple[Words, Words] | No
     )
 
 
-def split_low(words: Words, ring: int) -> tuple[Words, Words]:
-    """Return (most significant bit, the ring - 1 low bits) of each word."""
-    return words >> np.uint64(ring - 1), words & ring_mask(ring - 1)
-
-
-def embed(x: Signed, ring: int) -> Words:
-    """Return signed integers mod 2^ring."""
-    return x.astype(np.uint64) & ring_mask(ring)
-
-
-def centred(words: Words, ring: int) -> Signed:
-    """Return the representatives of ring elements in [-2^(ring-1), 2^(ring-1))."""
-    shift = np.uint64(64 - ring)
-    return (words << shift).view(np.int64) >> np.int64(64 - ring)
+def split_low(words: Words, bits: int) -> tuple[Words, Words]:
+    """Return (most significant bit, the bits - 1 low ones) of each word of `bits` bits."""
+    return words >> np.uint64(bits - 1), words & ring.mask(bits - 1)
 
 
 def check_span(gate: Gate, x: Signed) -> None:

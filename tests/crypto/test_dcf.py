@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pehealth.crypto import dcf
-from pehealth.crypto.dcf import DcfCommon, DcfKeys, DcfSpec, Words, ring_mask
+from pehealth.crypto.dcf import DcfCommon, DcfKeys, DcfSpec
 from pehealth.crypto.mmo import Mmo
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words, mask
 
 COUNT = 4096
 
@@ -22,11 +23,11 @@ def deal(spec: DcfSpec, alpha: Words, beta: Words, seed: int = 0) -> DcfKeys:
 
 def reconstruct(keys: DcfKeys, x: Words, pick: Words | None = None) -> Words:
     first, second = (dcf.evaluate(half, keys.common, keys.roots[half], x, pick) for half in (0, 1))
-    return (first + second) & ring_mask(keys.common.spec.ring)
+    return (first + second) & mask(keys.common.spec.ring)
 
 
 def expected(spec: DcfSpec, alpha: Words, beta: Words, x: Words) -> Words:
-    return np.where(x <= alpha if spec.inclusive else x < alpha, beta & ring_mask(spec.ring), np.uint64(0))
+    return np.where(x <= alpha if spec.inclusive else x < alpha, beta & mask(spec.ring), np.uint64(0))
 
 
 @pytest.mark.parametrize("inclusive", [False, True])

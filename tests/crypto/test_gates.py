@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from pehealth.config import Party
 from pehealth.crypto import gate_max, gate_relu, gate_rescale, gate_select
-from pehealth.crypto.dcf import Words, ring_mask
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
 from pehealth.crypto.gate_rescale import RescaleGate
 from pehealth.crypto.gate_select import SelectGate
-from pehealth.crypto.gates import Gate, Signed, centred, embed, expand_first, restore_second
+from pehealth.crypto.gates import Gate, Signed, expand_first, restore_second
 from pehealth.crypto.prg import Prg
+from pehealth.crypto.ring import Words, from_signed, mask, to_signed
 from pehealth.errors import RangeError
 
 SCALES = (1, 2, 3, 7, 10, 16, 31, 50, 63)
@@ -31,7 +31,7 @@ def samples(gate: Gate, count: int, seed: int) -> tuple[Signed, Words]:
     """x of every size and the ends of the span, uniform masks and the corners of the ring."""
     rng, (low, high) = Prg.insecure_seed(seed), gate.span
     drop = rng.below(count, gate.ring - 1).astype(np.int64)
-    x = np.clip(centred(rng.ring(count, gate.ring), gate.ring) >> drop, low, high - 1)
+    x = np.clip(to_signed(rng.ring(count, gate.ring), gate.ring) >> drop, low, high - 1)
     scale = getattr(gate, "scale", 1)
     edges = [0, 1, -1, scale, -scale, scale - 1, scale + 1, low, low + 1, high - 1, high - 2]
     x[: len(edges)] = np.clip(np.array(edges, np.int64), low, high - 1)
@@ -48,11 +48,11 @@ def run(gate: ReluGate | RescaleGate | MaxGate, x: Signed, r: Words, seed: int =
     rng = Prg.insecure_seed(seed)
     dealt = module.deal(r, gate, rng.child("E1"), rng)
     one, two = dealt.material(Party.E1), dealt.material(Party.E2)
-    assert np.array_equal((one.mask + two.mask) & ring_mask(gate.ring), r)
-    x_hat = (embed(x, gate.ring) + r) & ring_mask(gate.ring)
+    assert np.array_equal((one.mask + two.mask) & mask(gate.ring), r)
+    x_hat = (from_signed(x, gate.ring) + r) & mask(gate.ring)
     shares = module.evaluate(Party.E1, x_hat, one), module.evaluate(Party.E2, x_hat, two)
-    assert all((s <= ring_mask(gate.ring)).all() for s in shares)
-    return centred((shares[0] + shares[1]) & ring_mask(gate.ring), gate.ring)
+    assert all((s <= mask(gate.ring)).all() for s in shares)
+    return to_signed((shares[0] + shares[1]) & mask(gate.ring), gate.ring)
 
 
 def wide(x: Signed) -> np.ndarray:
@@ -108,12 +108,12 @@ def test_max_is_exact_for_every_value_and_mask(ring: int) -> None:
 
 
 def run_select(gate: SelectGate, x: Signed, delta: Signed, r: Words, rho: Words) -> tuple[Signed, Signed]:
-    rng, mod = Prg.insecure_seed(4), ring_mask(gate.ring)
+    rng, mod = Prg.insecure_seed(4), mask(gate.ring)
     dealt = gate_select.deal(r, rho, gate, rng.child("E1"), rng)
-    x_hat, delta_hat = (embed(x, gate.ring) + r) & mod, (embed(delta, gate.ring) + rho) & mod
+    x_hat, delta_hat = (from_signed(x, gate.ring) + r) & mod, (from_signed(delta, gate.ring) + rho) & mod
     one = gate_select.evaluate(Party.E1, x_hat, delta_hat, dealt.material(Party.E1))
     two = gate_select.evaluate(Party.E2, x_hat, delta_hat, dealt.material(Party.E2))
-    greater, selected = (centred((a + b) & mod, gate.ring) for a, b in zip(one, two, strict=True))
+    greater, selected = (to_signed((a + b) & mod, gate.ring) for a, b in zip(one, two, strict=True))
     return greater, selected
 
 
@@ -122,7 +122,7 @@ def test_select_is_exact_for_every_value_and_mask(ring: int) -> None:
     gate = SelectGate(ring)
     x, r = grid(gate)
     rng = Prg.insecure_seed(5)
-    delta, rho = centred(rng.ring(len(x), ring), ring), rng.ring(len(x), ring)
+    delta, rho = to_signed(rng.ring(len(x), ring), ring), rng.ring(len(x), ring)
     greater, selected = run_select(gate, x, delta, r, rho)
     assert np.array_equal(greater, np.maximum(x, 0))
     assert np.array_equal(selected, np.where(x >= 0, delta, 0))
@@ -151,7 +151,7 @@ def test_max_and_select_are_exact_at_real_sizes(ring: int) -> None:
     x, r = samples(MaxGate(ring), 1500, ring)
     assert np.array_equal(run(MaxGate(ring), x, r), np.maximum(x, 0))
     gate, rng = SelectGate(ring), Prg.insecure_seed(ring)
-    delta, rho = centred(rng.ring(len(x), ring), ring), rng.ring(len(x), ring)
+    delta, rho = to_signed(rng.ring(len(x), ring), ring), rng.ring(len(x), ring)
     greater, selected = run_select(gate, x, delta, r, rho)
     assert np.array_equal(greater, np.maximum(x, 0))
     assert np.array_equal(selected, np.where(x >= 0, delta, 0))
@@ -194,7 +194,7 @@ def test_rounding_has_no_bias() -> None:
 
 def test_the_maximum_of_two_numbers_is_one_gate_away() -> None:
     rng, ring = Prg.insecure_seed(9), 40
-    a, b = (centred(rng.ring(2000, ring - 1), ring - 1) for _ in range(2))
+    a, b = (to_signed(rng.ring(2000, ring - 1), ring - 1) for _ in range(2))
     assert np.array_equal(b + run(MaxGate(ring), a - b, rng.ring(2000, ring)), np.maximum(a, b))
 
 
@@ -219,8 +219,8 @@ def test_rings_and_scales_that_do_not_fit_are_refused(ring: int, scale: int) -> 
 def test_the_first_half_is_a_function_of_its_generator_alone() -> None:
     gate, rng = ReluGate(40, 10**4), Prg.insecure_seed(10)
     seed1 = rng.child("E1")
-    for mask in (0, 1 << 39):
-        dealt = gate_relu.deal(np.full(50, mask, np.uint64), gate, seed1, rng)
+    for corner in (0, 1 << 39):
+        dealt = gate_relu.deal(np.full(50, corner, np.uint64), gate, seed1, rng)
         again = expand_first(gate, 50, rng.child("E1"))
         for name in ("masks", "terms", "roots"):
             assert np.array_equal(getattr(dealt.first, name), getattr(again, name))
@@ -236,8 +236,8 @@ def test_the_second_half_comes_back_from_its_seed_and_words() -> None:
 def test_neither_half_depends_on_the_mask_statistically() -> None:
     """Each bit of each server's own words is balanced whatever r is (5 standard deviations)."""
     gate, rng, count = ReluGate(40, 10**4), Prg.insecure_seed(12), 4096
-    for mask in (0, 12_345, 1 << 39, (1 << 40) - 1):
-        dealt = gate_relu.deal(np.full(count, mask, np.uint64), gate, rng.child("E1", mask), rng)
+    for corner in (0, 12_345, 1 << 39, (1 << 40) - 1):
+        dealt = gate_relu.deal(np.full(count, corner, np.uint64), gate, rng.child("E1", corner), rng)
         for half in (dealt.first, dealt.second):
             for words in (*half.masks, *half.terms):
                 ones = (words[:, None] >> np.arange(40, dtype=np.uint64) & np.uint64(1)).mean(axis=0)
