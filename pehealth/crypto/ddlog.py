@@ -79,30 +79,36 @@ def steps(group: Group, starts: Elements, walk: Walk) -> NDArray[np.int64]:
 
 
 def expected_steps(walk: Walk) -> float:
-    """Return the mean of mu for uniform starts: the waiting time for a run [Fel68], cut at the cap."""
-    mean = 2.0 ** (walk.run + 1) - 2 - walk.run
-    return mean * -math.expm1(-walk.cap / 2.0 ** (walk.run + 1)) if mean > 0 else 0.0
+    """Return the mean of mu for uniform starts: the sum over m = 1 .. cap of the chance of no point in m steps."""
+    log_root, log_first = _no_run(walk.run)
+    return math.exp(log_first) * math.expm1(-walk.cap * log_root) / math.expm1(-log_root)
 
 
 def failure_probability(values: Ints, walk: Walk) -> NDArray[np.float64]:
-    """Return the probability that each value converts wrongly, the cap included.
-
-    The chance of no run of w zeros in n = |v| + w - 1 fair bits is (1 - x/2) / ((w + 1 - w x) / 2) / x^(n+1), x the
-    root above 1 of 1 - x + x^(w+1) / 2^(w+1) ([Fel68] XIII.7, exact to far below the figures that matter).
-    """
-    w = walk.run
+    """Return the probability that each value converts wrongly, the cap included; exact for fair, independent bits."""
+    log_root, log_first = _no_run(walk.run)
     size = np.abs(np.asarray(values, np.float64))
-    near = -np.expm1(_log_no_run(w, size))
-    cap = math.exp(-walk.cap / 2.0 ** (w + 1))
-    return np.where(size == 0, 0.0, np.minimum(near + cap, 1.0))
+    near = np.where(
+        size <= walk.run + 1, (size + 1) / 2.0 ** (walk.run + 1), -np.expm1(log_first - (size - 1) * log_root)
+    )
+    capped = math.exp(log_first - (walk.cap - 1) * log_root)
+    return np.where(size == 0, 0.0, np.minimum(near + capped, 1.0))
 
 
-def _log_no_run(w: int, size: NDArray[np.float64]) -> NDArray[np.float64]:
-    excess = 2.0 ** -(w + 1)
-    for _ in range(60):
-        excess = 2.0 ** -(w + 1) * math.exp((w + 1) * math.log1p(excess))
-    head = math.log1p(-excess) - math.log1p(-w * excess)
-    return np.asarray(head - (size + w) * math.log1p(excess), np.float64)
+def _no_run(w: int) -> tuple[float, float]:
+    """Return (log x, log s): the chance that none of m successive points is distinguished is s / x^(m-1), m > w + 1.
+
+    The chance of no run of w zeros in n = m + w - 1 fair bits is (2 - x) / (w + 1 - w x) / x^(n+1) with x the root
+    above 1 of 1 - x + (x/2)^(w+1) = 0 ([Fel68] XIII.7); the terms left out are below 2^-n. Up to w + 1 points the
+    chance is 1 - (m + 1) / 2^(w+1), exactly.
+    """
+    if w == 1:
+        return math.log(2), -math.log(2)
+    excess = 0.0
+    for _ in range(200):
+        excess = math.exp((w + 1) * (math.log1p(excess) - math.log(2)))
+    log_root = math.log1p(excess)
+    return log_root, math.log1p(-excess) - math.log1p(-w * excess) - (w + 1) * log_root
 
 
 def predicted_failures(values: Ints, walk: Walk) -> float:

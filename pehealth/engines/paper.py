@@ -28,10 +28,12 @@ from pehealth.engines.paper_model import (
 )
 
 __all__ = [
+    "Label",
     "LayerModel",
     "Ops",
     "PairShare",
     "add",
+    "combine_key_bits",
     "encrypt",
     "exponents",
     "linear",
@@ -129,7 +131,7 @@ def linear(
     ops = linear_ops(layer, grp, walk, batch, keybits=model.keybits)
     shares = (-mu if party is Party.E1 else mu).reshape(-1, layer.out_channels, batch, layer.positions)
     z = shares.transpose(0, 2, 1, 3).reshape(-1, batch, layer.outputs)
-    out = PairShare(layer.add_bias(z[0], model.bias), _combine_key_bits(grp, layer, z[1:], model.sk_bias))
+    out = PairShare(layer.add_bias(z[0], model.bias), combine_key_bits(grp, layer, z[1:], model.sk_bias))
     return out, Ops(ops.exponentiations, ops.conversions, int(mu.sum()))
 
 
@@ -151,7 +153,7 @@ def exponents(grp: Group, layer: LinearMap, pair: PairShare, party: Party) -> In
     return terms.reshape(-1, 2 * layer.fan_in)
 
 
-def _combine_key_bits(grp: Group, layer: LinearMap, z: Ints, sk_bias: Ints | None) -> Ints | None:
+def combine_key_bits(grp: Group, layer: LinearMap, z: Ints, sk_bias: Ints | None) -> Ints | None:
     """Return sum_j 2^(j-1) z_j + <sk b>: equation 4 of the paper. z (l, batch, outputs)."""
     if sk_bias is None:
         return None
