@@ -6,6 +6,7 @@ A channel has a reader task of its own, so two parties may send each other any a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import trio
 
@@ -286,7 +287,14 @@ class Channel:
         return True
 
     def _observe(
-        self, observer: Observer, what: str, query: int, tag: int, size: int, depth: int, began: float
+        self,
+        observer: Observer,
+        what: Literal["sent", "arrived", "taken"],
+        query: int,
+        tag: int,
+        size: int,
+        depth: int,
+        began: float,
     ) -> None:
         now = trio.current_time()
         observer(Observation(what, self.local, self.peer, query, tag, size, depth, began, now))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -24,10 +27,14 @@ class _Pipe:
         self.readable = trio.lowlevel.ParkingLot()
         self.writable = trio.lowlevel.ParkingLot()
 
+    @property
+    def full(self) -> bool:
+        return self.size >= _MOST_BUFFERED
+
     def put(self, data: bytes | memoryview) -> int:
         """Take what fits. The bytes are copied unless they cannot change."""
         room = _MOST_BUFFERED - self.size
-        if room <= 0 or not data:
+        if not data or self.full:
             return 0
         piece = data if type(data) is bytes and len(data) <= room else bytes(data[:room])
         self.pieces.append(piece)
@@ -59,7 +66,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     def __init__(self, outgoing: _Pipe, incoming: _Pipe) -> None:
         self._out, self._in = outgoing, incoming
-        self._closed = False
+        self._closed = self._sending = self._receiving = False
 
     def send_now(self, data: bytes | memoryview) -> int:
         """Take what fits at once. Raises as `send_all`."""
@@ -68,38 +75,49 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything; waits while the peer does not read."""
-        await trio.lowlevel.checkpoint()
-        with memoryview(data) as view:
-            done = self.send_now(view)
-            while done < len(view):
-                await self._out.writable.park()
-                done += self.send_now(view[done:])
+        with self._sole_sender():
+            await trio.lowlevel.checkpoint()
+            with memoryview(data) as view:
+                done = self.send_now(view)
+                while done < len(view):
+                    await self._out.writable.park()
+                    done += self.send_now(view[done:])
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""
-        await trio.lowlevel.checkpoint()
-        self._check_writable()
-        while self._out.size >= _MOST_BUFFERED:
-            await self._out.writable.park()
-            self._check_writable()
+        with self._sole_sender():
+            await trio.lowlevel.checkpoint()
+            while not self._closed and self._out.full and not self._out.deaf:
+                await self._out.writable.park()
+            if self._closed:
+                raise trio.ClosedResourceError("this end was closed")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next bytes, none at the end."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while not self._closed:
-            if self._in.pieces:
-                return self._in.take(max_bytes)
-            if self._in.ended:
-                return b""
-            await self._in.readable.park()
+        if max_bytes is not None and operator.index(max_bytes) < 1:
+            raise ValueError("max_bytes must be at least 1")
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving from this link")
+        self._receiving = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while not self._closed:
+                if self._in.pieces:
+                    return self._in.take(max_bytes)
+                if self._in.ended:
+                    return b""
+                await self._in.readable.park()
+        finally:
+            self._receiving = False
         raise trio.ClosedResourceError("this end was closed")
 
     async def send_eof(self) -> None:
         """Say that we send no more."""
-        if self._closed:
-            raise trio.ClosedResourceError("this end was closed")
-        self._out.end()
-        await trio.lowlevel.checkpoint()
+        with self._sole_sender():
+            if self._closed:
+                raise trio.ClosedResourceError("this end was closed")
+            self._out.end()
+            await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         """Close both directions."""
@@ -110,6 +128,16 @@ class MemoryStream(trio.abc.HalfCloseableStream):
             self._in.abandon()
             self._in.readable.unpark_all()
         await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _sole_sender(self) -> Iterator[None]:
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this link")
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
 
     def _check_writable(self) -> None:
         if self._closed or self._out.ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Observation(NamedTuple):
@@ -21,7 +21,7 @@ class Observation(NamedTuple):
         ended: when the call ended; of "arrived": the same.
     """
 
-    what: str
+    what: Literal["sent", "arrived", "taken"]
     local: str
     peer: str
     query: int

@@ -7,6 +7,7 @@ import errno
 import trio
 
 from transport.errors import PeerLost, TransportError
+from transport.sockets import TcpStream
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -26,16 +27,16 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class TcpListener(trio.abc.Listener[trio.SocketStream]):
+class TcpListener(trio.abc.Listener[TcpStream]):
     """Where one party is called; `address` has the port that was bound."""
 
     def __init__(self, listener: trio.SocketListener, address: str) -> None:
         self.address = address
         self._listener = listener
 
-    async def accept(self) -> trio.SocketStream:
+    async def accept(self) -> TcpStream:
         """Return the next caller's stream."""
-        return await self._listener.accept()
+        return TcpStream(await self._listener.accept())
 
     async def aclose(self) -> None:
         """Take no more calls."""
@@ -57,11 +58,11 @@ class Tcp:
         bound = listeners[0].socket.getsockname()
         return TcpListener(listeners[0], format_address(bound[0], bound[1]))
 
-    async def connect(self, address: str) -> trio.abc.Stream:
+    async def connect(self, address: str) -> TcpStream:
         """Call `address`. Raises PeerLost saying why it failed; waits as long as the system does."""
         host, port = parse_address(address)
         try:
-            return await trio.open_tcp_stream(host, port)
+            return TcpStream(await trio.open_tcp_stream(host, port))
         except OSError as error:
             raise PeerLost(_why(error)) from error
 

@@ -1,21 +1,40 @@
-"""For tests: channels without a handshake, and links that behave badly on purpose."""
+"""For tests: channels without a handshake over any kind of link. Bad links are in `transport.faults`."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import trio
+import trio.testing
 
 from transport.channel import Channel
 from transport.limits import Limits
 from transport.memory import memory_pair
 from transport.meter import Meter
 from transport.observe import Observer
+from transport.tcp import Tcp
 from transport.wire import Wire
 
-MakePair = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
+Pair = tuple[trio.abc.HalfCloseableStream, trio.abc.HalfCloseableStream]
+MakePair = Callable[[], Pair | Awaitable[Pair]]
+
+
+def lockstep_pair() -> Pair:
+    """Return the ends of a link that buffers nothing: a send lasts until the other end has read all of it."""
+    left, right = trio.testing.lockstep_stream_pair()
+    return left, right
+
+
+async def tcp_pair() -> Pair:
+    """Return the ends of a connection on loopback."""
+    carrier = Tcp()
+    listener = await carrier.listen("127.0.0.1:0")
+    left = await carrier.connect(listener.address)
+    right = await listener.accept()
+    await listener.aclose()
+    return left, right
 
 
 @asynccontextmanager
@@ -42,7 +61,9 @@ async def open_local(
     async with trio.open_nursery() as nursery:
         for first, second in itertools.combinations(parties, 2):
             server = first in servers and second in servers
-            for (own, peer), stream in zip(((first, second), (second, first)), make_pair(), strict=True):
+            made = make_pair()
+            pair = await made if isinstance(made, Awaitable) else made
+            for (own, peer), stream in zip(((first, second), (second, first)), pair, strict=True):
                 counter = meters[own].link(peer, server=server) if meters and own in meters else None
                 channel = Channel(
                     Wire(stream, peer),
