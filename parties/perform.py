@@ -8,6 +8,7 @@ import trio
 
 from parties.actor import Actor, Control, Role, inline, obey, threaded
 from parties.literal import LiteralCentre, LiteralSensor, LiteralServer
+from parties.masked import MaskedCentre, MaskedDealer, MaskedSensor, MaskedServer
 from parties.private import unpack_model, unpack_readings
 from parties.start import Start, neighbours
 from pehealth.config import Engine, Party
@@ -140,4 +141,12 @@ def role_for(actor: Actor) -> Role:
             return LiteralSensor(actor, unpack_readings(start.private))
         if start.role in (Party.E1, Party.E2):
             return LiteralServer(actor)
+    else:
+        if start.role is Party.HC:
+            return MaskedCentre(actor, unpack_model(start.private, start.network))
+        if start.role is Party.DEALER:
+            return MaskedDealer(actor)
+        if start.role is Party.HMS:
+            return MaskedSensor(actor, unpack_readings(start.private))
+        return MaskedServer(actor)
     raise ConfigError(f"{start.name} has no part in engine {start.parameters.engine}")

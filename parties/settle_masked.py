@@ -1,14 +1,48 @@
-"""Deciding digits, ring and lattice of the masked engines."""
+"""Deciding digits, ring and lattice of the masked engines, from bounds that are proven."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parties.request import RunRequest
+from pehealth.config import Engine, Parameters
 from pehealth.data.dataset import Dataset
+from pehealth.engines.catalog import masked_engine
 from pehealth.errors import ConfigError
+from pehealth.nets.bounds import check_ring, ring_bits, value_bounds
+from pehealth.nets.error_bound import error_bounds
 from pehealth.nets.plan import Plan
+from pehealth.nets.plan_masked import plan_masked
+from pehealth.nets.scales import Arithmetic
 from pehealth.nets.weights import Model, QuantizedModel
 
+DEFAULT_DIGITS = 4
+WORD_BITS = 8
+"""Rings are whole bytes wide: elements are then packed without shifting bits."""
 
-def settle_masked(request: RunRequest, model: Model, data: Dataset) -> tuple[QuantizedModel, Plan]:
-    """Return the model's integers and the plan."""
-    raise ConfigError(f"engine {request.engine} is not in this version; --engine paper is ({model}, {data})")
+
+def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[QuantizedModel, Plan]:
+    """Return the model's integers and the plan.
+
+    Raises:
+        RangeError: a forced ring is too narrow, naming the layer.
+        ConfigError: the engine cannot run a layer in this ring.
+    """
+    if request.engine is Engine.PAPER:
+        raise ConfigError("engine paper is not a masked engine")
+    digits = DEFAULT_DIGITS if request.digits is None else request.digits
+    quantised = model.quantise(digits, Arithmetic.MASKED)
+    slack = 1 if request.engine is Engine.RLWE else 0
+    bounds = value_bounds(quantised, slack=slack)
+    ring = request.ring or -(-ring_bits(bounds) // WORD_BITS) * WORD_BITS
+    check_ring(bounds, ring)
+    parameters = Parameters(request.engine, digits, ring, batch=request.batch, sensors=request.sensors)
+    plan = plan_masked(model.network, parameters, masked_engine(parameters))
+    errors = error_bounds(quantised, slack)
+    return quantised, replace(
+        plan, bounds=tuple(b.magnitude for b in bounds), error_bound=errors[-1], notes=(_note(ring, errors[-1]),)
+    )
+
+
+def _note(ring: int, bound: int) -> str:
+    return f"ring of {ring} bits by interval bounds; a logit may differ from the ideal one by at most {bound} units"

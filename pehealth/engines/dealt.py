@@ -65,7 +65,7 @@ class DealtEngine:
         """Server: return U_b, as dealt."""
         return material["products"]
 
-    def prepare(self, layer: LinearMap, model: RingWeights, material: Record) -> Ready:
+    def prepare(self, layer: LinearMap, model: RingWeights, material: Record, _common: Prg) -> Ready:
         """Server: return bias_b - U_b beside W_b."""
         return Ready(model, model.offset(self.products(layer, model, material)))
 

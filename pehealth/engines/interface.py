@@ -149,8 +149,11 @@ class MaskedEngine(Protocol[ModelT, SecretT, ReadyT]):
         """Server, a query ahead: return U_b (batch, outputs). `prepare` uses it, and the mask-aware oracle."""
         ...
 
-    def prepare(self, layer: LinearMap, model: ModelT, material: Record, /) -> ReadyT:
-        """Server, a query ahead: return all that `linear` needs."""
+    def prepare(self, layer: LinearMap, model: ModelT, material: Record, common: Prg, /) -> ReadyT:
+        """Server, a query ahead: return all that `linear` needs.
+
+        `common` is the same at both servers, fresh for this query and layer, and unknown to HC and dealer.
+        """
         ...
 
     def linear(self, layer: LinearMap, y_masked: Words, ready: ReadyT, /) -> Words:

@@ -51,7 +51,7 @@ def play(engine: MaskedEngine, layer: LinearMap, weights: Ints, bias: Ints, y: I
     materials = engine.expand(layer, batch, seed1), through(engine.material_layout(layer, batch), second)
     y_masked = (to_ring(y, engine.ring) + mask) & mod
     before = y_masked.copy()
-    ready = [engine.prepare(layer, m, t) for m, t in zip(loaded, materials, strict=True)]
+    ready = [engine.prepare(layer, m, t, Prg.insecure_seed(99)) for m, t in zip(loaded, materials, strict=True)]
     products = tuple(engine.products(layer, m, t) for m, t in zip(loaded, materials, strict=True))
     z = tuple(engine.linear(layer, y_masked, r) for r in ready)
     assert np.array_equal(before, y_masked), "linear changed its caller's array"

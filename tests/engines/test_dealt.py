@@ -100,7 +100,9 @@ def test_records_and_loaded_models_do_not_show_values() -> None:
     weights = np.full((2, 3), 31337, np.int64)
     secret = engine.secret(layer, weights, engine.keygen(Prg.insecure_seed(1)))
     loaded = engine.load_secret(layer, secret)
-    ready = engine.prepare(layer, loaded, Record({"products": np.full((1, 2), 31337, np.uint64)}))
+    ready = engine.prepare(
+        layer, loaded, Record({"products": np.full((1, 2), 31337, np.uint64)}), Prg.insecure_seed(99)
+    )
     for thing in (secret, loaded, ready):
         assert "31337" not in repr(thing)
     assert repr(secret) == "<Record weights[2, 3]>"

@@ -1,0 +1,243 @@
+"""The roles of the masked engines: centre, dealer, sensor and server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.actor import Actor
+from pehealth.codec.packing import Words, pack, packed_size, unpack
+from pehealth.config import Party
+from pehealth.crypto.prg import KEY_BYTES, Prg
+from pehealth.crypto.ring import from_signed, to_signed
+from pehealth.engines.catalog import masked_engine
+from pehealth.engines.interface import Record, ring_mask
+from pehealth.errors import ConfigError, MaterialError
+from pehealth.nets.masked_material import deal_query, load_query
+from pehealth.nets.plan import sensor_parts
+from pehealth.nets.plan_masked import material_plan
+from pehealth.nets.run_masked import ReadyQuery, run_masked
+from pehealth.nets.weights import QuantizedModel
+from pehealth.protocols.blob import receive_blob, send_blob
+from pehealth.protocols.context import Context, receive, send
+from transport.interfaces import Phase, Tag
+
+COMMON_KEY = Tag(Phase.SETUP, 0, 0)
+SERVERS = (Party.E1, Party.E2)
+
+
+class MaskedDealer:
+    """Deals one-time material; HC's offline half, or a party of its own that never sees the model."""
+
+    def __init__(self, actor: Actor) -> None:
+        start = actor.start
+        self._actor = actor
+        self._engine = masked_engine(start.parameters)
+        self._plan = material_plan(start.network, start.parameters, self._engine)
+        self._secrets: dict[int, Any] = {}
+
+    async def handle(self, op: str, query: int) -> Mapping[str, Any]:
+        """Do "setup" or "deal"."""
+        if op == "setup":
+            await self._setup()
+        elif op == "deal":
+            await self.deal(query)
+        else:
+            raise ConfigError(f"the dealer does not {op}")
+        return {}
+
+    async def _setup(self) -> None:
+        centre = self._actor.endpoint(Party.HC, Phase.SETUP, 0)
+        for placed in self._actor.start.network.linear_layers:
+            layout = self._engine.secret_layout(placed.linear)
+            blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
+            self.learn(placed.index, Record.unpack(layout, blob))
+
+    def learn(self, index: int, secret: Record) -> None:
+        """Take what the engine's dealer must know of a layer."""
+        layers = {p.index: p.linear for p in self._actor.start.network.linear_layers}
+        self._secrets[index] = self._engine.load_secret(layers[index], secret)
+
+    async def deal(self, query: int) -> None:
+        """Deal one query's material to both servers."""
+        a = self._actor
+        records = await a.compute(deal_query, self._plan, self._secrets, a.rng.child("deal", query))
+        for server, record in zip(SERVERS, records, strict=True):
+            await send_blob(a.endpoint(server, Phase.OFFLINE, query), Phase.OFFLINE, 0, record)
+
+
+class MaskedCentre:
+    """HC: owns the model; deploys, gets the result; deals unless a dealer is a party of the run."""
+
+    def __init__(self, actor: Actor, model: QuantizedModel) -> None:
+        self._actor, self._model = actor, model
+        self._engine = masked_engine(actor.start.parameters)
+        self._dealer = MaskedDealer(actor) if Party.DEALER not in actor.start.everyone else None
+
+    async def handle(self, op: str, query: int) -> Mapping[str, Any]:
+        """Do "setup", "deal" or "collect"."""
+        if op == "setup":
+            await self._deploy()
+            return {}
+        if op == "deal" and self._dealer is not None:
+            await self._dealer.deal(query)
+            return {}
+        if op == "collect":
+            return await self._collect(query)
+        raise ConfigError(f"the centre does not {op}")
+
+    async def _deploy(self) -> None:
+        a, engine = self._actor, self._engine
+        key = engine.keygen(a.rng.child("key"))
+        layers = zip(a.start.network.linear_layers, self._model.weights, self._model.biases, strict=True)
+        for placed, w, b in layers:
+            layer = placed.linear
+            halves = await a.compute(engine.encrypt, layer, w, b, key, a.rng.child("encrypt", placed.index))
+            for server, half in zip(SERVERS, halves, strict=True):
+                blob = half.pack(engine.model_layout(layer, server))
+                await send_blob(a.endpoint(server, Phase.SETUP, 0), Phase.SETUP, placed.index, blob)
+            secret = engine.secret(layer, w, key)
+            if self._dealer is not None:
+                self._dealer.learn(placed.index, secret)
+            else:
+                link = a.endpoint(Party.DEALER, Phase.SETUP, 0)
+                await send_blob(link, Phase.SETUP, placed.index, secret.pack(engine.secret_layout(layer)))
+
+    async def _collect(self, query: int) -> Mapping[str, Any]:
+        a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network
+        shape = (p.batch, len(network.classes))
+        tag = Tag(Phase.ONLINE, len(network.placed) + 1)
+        total = np.zeros(shape, np.uint64)
+        for server in SERVERS:
+            link = a.endpoint(server, Phase.ONLINE, query)
+            total += unpack(await receive(link, tag, packed_size(total.size, p.ring)), shape, p.ring)
+        at = a.now()
+        return {"logits": to_signed(total & ring_mask(p.ring), p.ring).tolist(), "at": at}
+
+
+class MaskedSensor:
+    """HMS: shares its readings mod 2^k; E1's share is a seed. Holds no key."""
+
+    def __init__(self, actor: Actor, readings: NDArray[np.int64]) -> None:
+        self._actor, self._readings = actor, readings
+
+    async def handle(self, op: str, query: int) -> Mapping[str, Any]:
+        """Do "setup" or "submit"."""
+        if op == "setup":
+            return {}
+        if op != "submit":
+            raise ConfigError(f"a sensor does not {op}")
+        a, p = self._actor, self._actor.start.parameters
+        batch = self._readings[(query - 1) * p.batch : query * p.batch]
+        began = a.now()
+        key = a.rng.key()
+        second = (from_signed(batch, p.ring) - first_share(key, batch.shape, p.ring)) & ring_mask(p.ring)
+        tag = Tag(Phase.ONLINE, 0)
+        await send(a.endpoint(Party.E1, Phase.ONLINE, query), tag, key)
+        await send(a.endpoint(Party.E2, Phase.ONLINE, query), tag, pack(second, p.ring))
+        return {"at": began}
+
+
+def first_share(key: bytes, shape: tuple[int, ...], ring: int) -> Words:
+    """Return E1's share of readings from the seed that a sensor sent it."""
+    return Prg(key).child("readings").ring(shape, ring)
+
+
+class MaskedServer:
+    """E1 or E2: holds a share of the model (and for `rlwe` its encryption), walks the network."""
+
+    def __init__(self, actor: Actor) -> None:
+        start = actor.start
+        self._actor = actor
+        self._engine = masked_engine(start.parameters)
+        self._plan = material_plan(start.network, start.parameters, self._engine)
+        self._models: dict[int, Any] = {}
+        self._ready: dict[int, ReadyQuery] = {}
+        self._common: Prg | None = None
+
+    async def handle(self, op: str, query: int) -> Mapping[str, Any]:
+        """Do "setup", "prepare" or "answer"."""
+        if op == "setup":
+            await self._setup()
+        elif op == "prepare":
+            await self._prepare(query)
+        elif op == "answer":
+            await self._answer(query)
+        else:
+            raise ConfigError(f"a server does not {op}")
+        return {}
+
+    async def _setup(self) -> None:
+        a = self._actor
+        other = a.endpoint(a.party.other, Phase.SETUP, 0)
+        if a.party is Party.E1:
+            key = a.rng.key()
+            await send(other, COMMON_KEY, key)
+        else:
+            key = await receive(other, COMMON_KEY, KEY_BYTES)
+        self._common = Prg(key)
+        centre = a.endpoint(Party.HC, Phase.SETUP, 0)
+        for placed in a.start.network.linear_layers:
+            layout = self._engine.model_layout(placed.linear, a.party)
+            blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
+            record = await a.compute(Record.unpack, layout, blob)
+            self._models[placed.index] = await a.compute(self._engine.load, placed.linear, record)
+
+    async def _prepare(self, query: int) -> None:
+        """Load one query's material; nothing of this lies on the online path."""
+        a = self._actor
+        source = Party.DEALER if Party.DEALER in a.start.everyone else Party.HC
+        link = a.endpoint(source, Phase.OFFLINE, query)
+        record = await receive_blob(link, Phase.OFFLINE, 0, self._plan.record_bytes(a.party))
+        if self._common is None:
+            raise ConfigError("a server prepares queries after it was set up")
+        common = self._common.child("query", query)
+        began = a.now()
+        self._ready[query] = await a.compute(load_query, self._plan, a.party, record, self._models, common)
+        a.spent(Phase.OFFLINE, a.now() - began)
+
+    async def _answer(self, query: int) -> None:
+        a, network, p = self._actor, self._actor.start.network, self._actor.start.parameters
+        if self._common is None or query not in self._ready:
+            raise MaterialError(f"{a.start.name}: query {query} has no material left; deal before asking")
+        peer = a.endpoint(a.party.other, Phase.ONLINE, query)
+        ctx = Context(a.party, peer, p, self._common, a.compute, query)
+        began = a.now()
+        share = await self._take_upload(query)
+        a.watch(0, a.now() - began)
+        ready = self._ready.pop(query)
+        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, a.watch)
+        result = result_share(logits, p.ring, self._common, query, a.party)
+        tag = Tag(Phase.ONLINE, len(network.placed) + 1)
+        await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(result, p.ring))
+        a.spent(Phase.ONLINE, a.now() - began)
+        for layer, ops in ctx.ops.items():
+            a.count(Phase.ONLINE, layer, ops)
+
+    async def _take_upload(self, query: int) -> Words:
+        a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network
+        sensors = [n for n in a.start.everyone if n.startswith(Party.HMS)]
+        tag = Tag(Phase.ONLINE, 0)
+        parts = []
+        for name, part in zip(sensors, sensor_parts(network.inputs, p.sensors), strict=True):
+            shape = (p.batch, part.stop - part.start)
+            link = a.endpoint(name, Phase.ONLINE, query)
+            if a.party is Party.E1:
+                parts.append(first_share(await receive(link, tag, KEY_BYTES), shape, p.ring))
+            else:
+                size = packed_size(shape[0] * shape[1], p.ring)
+                parts.append(unpack(await receive(link, tag, size), shape, p.ring))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def result_share(logits: Words, ring: int, common: Prg, query: int, party: Party) -> Words:
+    """Return a server's share of the result, re-randomised by a pad that only the servers know.
+
+    HC, as dealer, knows R and W_1: from the bare shares it would learn equations in the last hidden layer.
+    """
+    pad = common.child("result", "query", query).ring(logits.shape, ring)
+    share: Words = (logits + pad if party is Party.E1 else logits - pad) & ring_mask(ring)
+    return share

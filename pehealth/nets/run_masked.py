@@ -1,0 +1,86 @@
+"""The walker of the masked engines: public masked inputs, shares mod 2^k, five rounds for three linear layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pehealth.codec.packing import Words
+from pehealth.crypto.gate_max import MaxGate
+from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gates import Material
+from pehealth.crypto.linear import pool_windows
+from pehealth.engines.interface import MaskedEngine, ring_mask
+from pehealth.nets.stages import LinearStage, MaxStage, ReluStage, Stage, SumStage
+from pehealth.protocols.context import Context
+from pehealth.protocols.masked import max_pool, open_masked, relu
+
+Watch = Callable[[int, float], None]
+AnyEngine = MaskedEngine[Any, Any, Any]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ReadyLinear:
+    """A linear layer with all that does not depend on the query's values.
+
+    Attributes:
+        mask: this server's share of R (batch, inputs), for one opening.
+        ready: what the engine prepared.
+    """
+
+    mask: Words
+    ready: Any
+
+
+Entry = ReadyLinear | Material[ReluGate] | tuple[Material[MaxGate], ...] | None
+"""What a stage needs of a query's material; a sum needs nothing."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ReadyQuery:
+    """One server's material of one query, made ready: an entry a stage."""
+
+    entries: tuple[Entry, ...]
+
+    def __repr__(self) -> str:
+        return f"<ReadyQuery of {len(self.entries)} stages>"
+
+
+async def run_masked(
+    ctx: Context,
+    engine: AnyEngine,
+    stages: Sequence[Stage],
+    query: ReadyQuery,
+    share: Words,
+    now: Callable[[], float],
+    watch: Watch,
+) -> Words:
+    """Return this server's share of the logits.
+
+    Protocol:   linear: open Y^ = Y + R, then W_b * Y^ - U_b + bias_b alone; ReLU: open x^ = x + r, then one comparison
+                key alone, which also rescales; max pooling: a tournament of openings; mean pooling: sums
+    Shapes:     share (batch, inputs) mod 2^k -> (batch, classes)
+    Scale:      10^d -> that of `scale_steps(network, d, masked)`
+    Cost:       `plan_masked`; server rounds 2L - 1 for L linear layers, plus ceil(log2(window)) a max pool
+    Error:      `error_bounds`
+    Leaks:      nothing: only values under fresh uniform masks are opened
+    """
+    for stage, entry in zip(stages, query.entries, strict=True):
+        began = now()
+        here = ctx.at(stage.placed.index)
+        if isinstance(stage, LinearStage) and isinstance(entry, ReadyLinear):
+            opened = await open_masked(here, share, entry.mask, step=0)
+            share = engine.linear(stage.layer, opened, entry.ready)
+        elif isinstance(stage, ReluStage) and isinstance(entry, Material):
+            share = await relu(here, share, entry)
+        elif isinstance(stage, MaxStage) and isinstance(entry, tuple):
+            windows = pool_windows(stage.placed.in_shape, stage.layer.window, stage.layer.steps)
+            share = await max_pool(here, share, windows, entry)
+        elif isinstance(stage, SumStage):
+            windows = pool_windows(stage.placed.in_shape, stage.layer.window, stage.layer.steps)
+            share = share[:, windows].sum(axis=2) & ring_mask(ctx.parameters.ring)
+        else:
+            raise TypeError(f"{stage.placed.name} was given material of another kind")
+        watch(stage.placed.index, now() - began)
+    return share
