@@ -32,10 +32,10 @@ RECIPES = {
     "postop-b": SMALL,
     "wearable-c": Recipe(epochs=30, batch=256, rate=1e-2, decay=1e-3),
     "wearable-d": Recipe(epochs=30, batch=256, rate=1e-2, decay=1e-3),
-    "mnist-e": Recipe(epochs=30, batch=128, rate=5e-3, augment=True),
-    "mnist-f": Recipe(epochs=30, batch=128, augment=True),
+    "mnist-e": Recipe(epochs=30, batch=128, rate=5e-3, augment=1.0),
+    "mnist-f": Recipe(epochs=30, batch=128, augment=1.0),
     "clinic": SMALL,
-    "cryptonets": Recipe(epochs=30, batch=128, augment=True),
+    "cryptonets": Recipe(epochs=30, batch=128, augment=1.0),
 }
 
 
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=list(zoo.NAMES))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path, default=MODELS)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)

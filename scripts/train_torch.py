@@ -23,7 +23,7 @@ class Recipe:
         epochs, batch, rate, decay: AdamW with a one-cycle rate.
         coarse: weight of the loss at d = 1, as the paper's engine computes it (weights and readings in tenths,
             floored); the rest of the loss is in floats.
-        augment: shift, turn and stretch the images.
+        augment: how far to shift, turn and stretch the images: 1 is up to 2 pixels, 12 degrees, 10 %; 0 not at all.
         balance: weigh classes by 1 / frequency^balance.
         limit: weights are kept within -limit..limit.
         seed: of weights, order and augmentation.
@@ -34,7 +34,7 @@ class Recipe:
     rate: float = 3e-3
     decay: float = 1e-4
     coarse: float = 0.5
-    augment: bool = False
+    augment: float = 0.0
     balance: float = 0.0
     limit: float = 4.0
     seed: int = 1
@@ -94,11 +94,11 @@ def _pool(placed: Placed, x: Tensor) -> Tensor:
     return pool(x, placed.layer.window, placed.layer.steps).reshape(len(x), *placed.out_shape)
 
 
-def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images (batch, 1, 28, 28) turned by up to 12 degrees, stretched by 10 % and shifted by 2 pixels."""
+def augmented(x: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Return images (batch, 1, 28, 28) each turned, sheared, stretched and shifted at random."""
 
     def uniform(limit: float) -> Tensor:
-        return (torch.rand(len(x), generator=generator) * 2 - 1) * limit
+        return (torch.rand(len(x), generator=generator) * 2 - 1) * limit * strength
 
     angle, shear = uniform(math.radians(12)), uniform(0.15)
     width, height = 1 + uniform(0.1), 1 + uniform(0.1)
@@ -129,7 +129,7 @@ def train(
         order = torch.randperm(len(x), generator=generator)
         total = 0.0
         for part in order.split(recipe.batch):
-            batch = augmented(x[part], generator) if recipe.augment else x[part]
+            batch = augmented(x[part], recipe.augment, generator) if recipe.augment else x[part]
             loss = _loss(network, parameters, batch, y[part], weight, recipe.coarse)
             optimiser.zero_grad()
             loss.backward()

@@ -20,6 +20,7 @@ from pehealth.errors import ConfigError
 
 ENVIRONMENT = "PEHEALTH_DATA"
 _UNPACKED_LIMIT = 256 << 20
+_PACKED = (".gz", ".zip")
 _NESTING = 2  # UCI packs the wearable data as a zip in a zip
 
 
@@ -95,7 +96,8 @@ def read_part(source: Source, part: Part, directory: Path | None) -> dict[str, b
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not there: {remedy}")
     files: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")):
+    # Packed files first, so that a plain one of the same name wins: it is what `fetch` writes.
+    for path in sorted(folder.rglob("*"), key=lambda p: (p.suffix not in _PACKED, p)):
         if path.is_file() and (path.suffix == ".zip" or part.matches(path.name.removesuffix(".gz"))):
             files |= unpack(path.name, path.read_bytes(), [part])
     part.check(files, str(folder), f"remove it; {remedy}")

@@ -8,7 +8,6 @@ the data, so they are left out of training here, and no shipped network has seen
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ _FILES = (
 SOURCE = Source(
     "mnist",
     "mnist",
-    tuple(Part(f"{name}.gz", re.escape(name), 1, sha256) for name, sha256 in _FILES),
+    tuple(Part(f"{name}.gz", name.replace("-idx", "[-.]idx"), 1, sha256) for name, sha256 in _FILES),
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
