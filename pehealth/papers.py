@@ -34,5 +34,10 @@ PAPERS: dict[str, str] = {
     "DKK18": "I. Dinur, N. Keller, O. Klein, An Optimal Distributed Discrete Log Protocol with Applications to "
     "Homomorphic Secret Sharing, CRYPTO 2018",
     "NIST-SP800-57": "NIST SP 800-57 Part 1 Rev. 5, Recommendation for Key Management, 2020",
+    "Bai90": "D. H. Bailey, FFTs in External or Hierarchical Memory, Journal of Supercomputing 4, 1990",
+    "HLHD22": "Z. Huang, W. Lu, C. Hong, J. Ding, Cheetah: Lean and Fast Secure Two-Party Deep Neural Network "
+    "Inference, USENIX Security 2022, eprint 2022/207",
+    "HKZ12": "D. Hsu, S. Kakade, T. Zhang, A Tail Inequality for Quadratic Forms of Subgaussian Random Vectors, "
+    "Electronic Communications in Probability 17(52), 2012",
 }
 """Key -> full reference. Append; keep one line or one implicit string an entry."""
