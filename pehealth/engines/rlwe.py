@@ -144,7 +144,7 @@ class RlweEngine:
         primes = self.parameters.primes
         return rlwe.MaskShare(from_words(_words(material, "r"), primes), from_words(_words(material, "rs"), primes))
 
-    def prepare(self, layer: LinearMap, model: RlweModel, material: Record) -> Ready:
+    def prepare(self, layer: LinearMap, model: RlweModel, material: Record, _common: Prg) -> Ready:
         """Server: return bias_b - U_b beside W_b."""
         return Ready(model.weights, model.weights.offset(self.products(layer, model, material)))
 
