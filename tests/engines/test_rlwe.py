@@ -136,7 +136,7 @@ def test_what_is_loaded_does_not_show_values(kit: SimpleNamespace) -> None:
     model = engine.encrypt(layer, weights, bias, key, rng)[1]
     loaded, secret = engine.load(layer, model), engine.load_secret(layer, key)
     material = engine.deal(layer, np.zeros((1, 3), np.uint64), secret, seed1)
-    shown = [repr(x) for x in (key, model, loaded, secret, material, engine.prepare(layer, loaded, material))]
+    shown = [repr(x) for x in (key, model, loaded, secret, material, engine.prepare(layer, loaded, material, rng))]
     assert shown[0] == "<Record key[256]>"
     assert not any("array" in s or "object at" in s for s in shown)
 
