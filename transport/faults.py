@@ -54,14 +54,25 @@ class CutStream(FaultyStream):
     def __init__(self, stream: trio.abc.HalfCloseableStream, after: int) -> None:
         super().__init__(stream)
         self.after = after
+        self.cut = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send what is allowed, then break."""
         room = max(self.after - self.sent, 0)
         await super().send_all(memoryview(data)[:room])
         if room < len(data):
+            self.cut = True
             await self.inner.aclose()
             raise trio.BrokenResourceError(f"cut after {self.after} bytes")
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Return the next bytes, until the connection breaks."""
+        try:
+            return await self.inner.receive_some(max_bytes)
+        except trio.ClosedResourceError:
+            if not self.cut:
+                raise
+        raise trio.BrokenResourceError(f"cut after {self.after} bytes")
 
 
 class GarblingStream(FaultyStream):

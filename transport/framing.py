@@ -121,8 +121,7 @@ class FrameReader:
         frames: list[Frame] = []
         try:
             self._parse(data if type(data) is bytes else bytes(data), frames)
-        except FrameError as error:
-            self._broken = str(error)
+        except FrameError:
             if not frames:
                 raise
         return frames
@@ -210,4 +209,5 @@ class FrameReader:
         self._sequence = sequence + 1 & SEQUENCE_MASK
 
     def _fail(self, expected: str, came: str) -> None:
-        raise FrameError(f"frame from {self.source}: expected {expected}, came {came}")
+        self._broken = f"frame from {self.source}: expected {expected}, came {came}"
+        raise FrameError(self._broken)

@@ -107,8 +107,8 @@ class Waits:
         return min(times)
 
     def _forgive(self, late: float) -> None:
-        """Leave out of account the time in which our own process did not let us run."""
-        self.heard += late
+        """Do not count the time in which our own process did not let us run: the peer may have, or had to, wait too."""
+        self.heard = trio.current_time()
         for waiter in self._waiters.values():
             waiter.since += late
 

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import trio
 
-from transport.errors import LinkClosed, PeerLost, PeerTimeout, TransportError
+from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError
 from transport.framing import DEFAULT_LIMIT, HEADER_BYTES, SEQUENCE_MASK, Frame, FrameReader, Kind, pack_header
 
 _TOGETHER = 64 * 2**10
@@ -95,8 +95,9 @@ class Wire:
         """Return the next frames, at least one; none at the end of the stream.
 
         Raises:
-            FrameError: the peer sent something that is no frame, or stopped in the middle of one.
-            PeerLost, LinkClosed: as for `send`.
+            FrameError: the peer sent something that is no frame.
+            PeerLost: it stopped in the middle of a frame, or the link broke.
+            LinkClosed: we closed the link.
         """
         if self._waiting:
             frames = list(self._waiting)
@@ -106,7 +107,7 @@ class Wire:
         while not reader.broken:
             data = await self._receive_some(min(max(reader.missing + HEADER_BYTES, _LEAST_READ), _MOST_READ))
             if not data:
-                reader.finish()
+                self._check_whole()
                 return []
             frames = reader.feed(data)
             if frames:
@@ -161,6 +162,13 @@ class Wire:
                 f"{self.peer} took nothing for {self.stall_seconds:g} s while we were sending: "
                 "it reads too slowly, waits for someone else, or the network is down"
             )
+
+    def _check_whole(self) -> None:
+        """A link that ends inside a frame was cut: the peer crashed, or the network broke."""
+        try:
+            self._reader.finish()
+        except FrameError as error:
+            raise PeerLost(f"{self.peer} was cut off in the middle of a message") from error
 
     async def _receive_some(self, most: int) -> bytes | bytearray:
         try:
