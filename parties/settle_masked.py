@@ -7,7 +7,7 @@ from dataclasses import replace
 from parties.request import RunRequest
 from pehealth.config import Engine, Parameters
 from pehealth.data.dataset import Dataset
-from pehealth.engines.catalog import masked_engine
+from pehealth.engines.catalog import lattice_name, masked_engine
 from pehealth.errors import ConfigError
 from pehealth.nets.bounds import check_ring, ring_bits, value_bounds
 from pehealth.nets.error_bound import error_bounds
@@ -36,7 +36,8 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[Qu
     bounds = value_bounds(quantised, slack=slack)
     ring = request.ring or -(-ring_bits(bounds) // WORD_BITS) * WORD_BITS
     check_ring(bounds, ring)
-    parameters = Parameters(request.engine, digits, ring, batch=request.batch, sensors=request.sensors)
+    lattice = lattice_name(request.engine, (p.linear for p in model.network.linear_layers), ring)
+    parameters = Parameters(request.engine, digits, ring, lattice=lattice, batch=request.batch, sensors=request.sensors)
     plan = plan_masked(model.network, parameters, masked_engine(parameters))
     errors = error_bounds(quantised, slack)
     return quantised, replace(

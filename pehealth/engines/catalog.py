@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pehealth.config import Engine, Parameters
+from pehealth.crypto.linear import LinearMap
 from pehealth.engines.dealt import dealt
 from pehealth.engines.interface import MaskedEngine
+from pehealth.engines.rlwe import choose_lattice, rlwe_engine
 from pehealth.errors import ConfigError
 
 
@@ -18,4 +21,17 @@ def masked_engine(parameters: Parameters) -> MaskedEngine[Any, Any, Any]:
     """
     if parameters.engine is Engine.DEALT:
         return dealt(parameters.ring)
+    if parameters.engine is Engine.RLWE:
+        if parameters.lattice is None:
+            raise ConfigError("engine rlwe needs the name of a lattice set: see choose_lattice")
+        return rlwe_engine(parameters.ring, parameters.lattice)
     raise ConfigError(f"{parameters.engine} is no masked engine of this version")
+
+
+def lattice_name(engine: Engine, layers: Iterable[LinearMap], ring: int) -> str | None:
+    """Return the lattice set that the engine needs for these layers: None but for `rlwe`.
+
+    Raises:
+        ConfigError: the engine needs one and none carries the ring; says why of each.
+    """
+    return choose_lattice(layers, ring).name if engine is Engine.RLWE else None

@@ -11,6 +11,7 @@ either server learns everything.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from pehealth.codec.packing import Field, Layout, Words
 from pehealth.config import Engine, Party
 from pehealth.crypto.lattice import evaluate, noise, rlwe
 from pehealth.crypto.lattice.packing import Packing, pack_layer
-from pehealth.crypto.lattice.parameters import LatticeParameters, parameter_set
+from pehealth.crypto.lattice.parameters import PARAMETER_SETS, LatticeParameters, parameter_set
 from pehealth.crypto.lattice.residues import from_words, to_words, word_bits
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.prg import Prg
@@ -34,7 +35,7 @@ from pehealth.engines.interface import (
     seed_words,
 )
 from pehealth.engines.weights import Ready, RingWeights, load_share, share_fields, split_weights
-from pehealth.errors import UnsupportedLayer
+from pehealth.errors import ConfigError, UnsupportedLayer
 
 _ALPHA = Field("alpha", SEED_FIELD.shape, SEED_FIELD.bits)
 
@@ -202,6 +203,26 @@ def _named(name: str, words: list[Words]) -> dict[str, Words]:
 
 def _words(record: Record, name: str) -> list[Words]:
     return [record[f"{name}{i}"] for i in range(len(record.arrays)) if f"{name}{i}" in record]
+
+
+def choose_lattice(layers: Iterable[LinearMap], ring: int) -> LatticeParameters:
+    """Return the smallest parameter set whose noise all layers bear in a ring of `ring` bits.
+
+    Raises:
+        ConfigError: no set does, or a kernel does not fit a polynomial of any.
+    """
+    layers = tuple(layers)
+    problems = []
+    for parameters in PARAMETER_SETS.values():
+        engine = RlweEngine(ring, parameters)
+        try:
+            for index, layer in enumerate(layers, 1):
+                engine.check(layer, f"linear layer {index}")
+        except ConfigError as error:
+            problems.append(str(error))
+        else:
+            return parameters
+    raise ConfigError(*problems)
 
 
 def rlwe_engine(ring: int, lattice: str) -> MaskedEngine[RlweModel, RlweSecret, Ready]:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pehealth.config import Engine, Party
+from pehealth.config import Engine, Parameters, Party
 from pehealth.crypto.lattice.parameters import N4096, N8192, LatticeParameters
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.prg import Prg
+from pehealth.engines.catalog import lattice_name, masked_engine
 from pehealth.engines.interface import Record, from_ring, ring_mask, to_ring
-from pehealth.engines.rlwe import RlweEngine, rlwe_engine
+from pehealth.engines.rlwe import RlweEngine, choose_lattice, rlwe_engine
 from pehealth.errors import ConfigError, UnsupportedLayer
 
 TOY = LatticeParameters("toy", 256, N4096.primes)
@@ -126,6 +127,23 @@ def test_rings_too_large_for_the_set_are_refused_by_name() -> None:
         tiny.check(LinearMap((1, 9, 9), 1, (9, 9), (1, 1), (1, 1)), "1.conv2d")
     with pytest.raises(ConfigError, match="no lattice set 'n1024'"):
         rlwe_engine(40, "n1024")
+
+
+def test_the_smallest_set_that_bears_all_layers_is_chosen() -> None:
+    assert [choose_lattice(CRYPTONETS, ring) for ring in (32, 40, 48, 56, 64)] == [N4096, N4096, N4096, N8192, N8192]
+    assert choose_lattice((*CRYPTONETS, LinearMap.dense(4096, 2)), 48) is N8192
+    with pytest.raises(ConfigError, match="linear layer 2") as caught:
+        choose_lattice((CRYPTONETS[0], LinearMap((1, 200, 200), 1, (100, 100))), 40)
+    assert len(caught.value.problems) == 2
+
+
+def test_catalog_builds_the_engine_that_the_settings_name() -> None:
+    lattice = lattice_name(Engine.RLWE, CRYPTONETS, 40)
+    assert lattice == "n4096-q104"
+    assert lattice_name(Engine.DEALT, CRYPTONETS, 40) is None
+    assert masked_engine(Parameters(Engine.RLWE, 4, 40, lattice=lattice)) == RlweEngine(40, N4096)
+    with pytest.raises(ConfigError, match="lattice set"):
+        masked_engine(Parameters(Engine.RLWE, 4, 40))
 
 
 def test_what_is_loaded_does_not_show_values(kit: SimpleNamespace) -> None:

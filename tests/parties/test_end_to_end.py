@@ -97,7 +97,7 @@ def test_virtual_time_is_depth_times_latency_and_transfer():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", [Engine.PAPER, Engine.DEALT])
+@pytest.mark.parametrize("engine", [Engine.PAPER, Engine.DEALT, Engine.RLWE])
 def test_separate_processes_count_the_same(engine):
     request = RunRequest(
         net="clinic", engine=engine, group=GroupName.TOY32 if engine is Engine.PAPER else None,
