@@ -1,0 +1,52 @@
+"""Sets of indices as few disjoint half-open ranges: which material is gone, in a form that two servers can compare."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Disjoint, ascending, never touching: two equal sets are equal objects. Build one with `of`."""
+
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, spans: Iterable[tuple[int, int]]) -> Ranges:
+        """Return the union of half-open ranges in any order."""
+        merged: list[tuple[int, int]] = []
+        for first, end in sorted(span for span in spans if span[0] < span[1]):
+            if merged and first <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(merged[-1][1], end)
+            else:
+                merged.append((first, end))
+        return cls(tuple(merged))
+
+    def __contains__(self, index: int) -> bool:
+        place = bisect_right(self.spans, index, key=lambda span: span[0]) - 1
+        return place >= 0 and index < self.spans[place][1]
+
+    def __or__(self, other: Ranges) -> Ranges:
+        return Ranges.of((*self.spans, *other.spans))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.spans)
+
+    def __len__(self) -> int:
+        return sum(end - first for first, end in self.spans)
+
+    def with_indices(self, indices: Iterable[int]) -> Ranges:
+        """Return the set with single indices added."""
+        return self | Ranges.of((i, i + 1) for i in indices)
+
+    def overlap(self, first: int, end: int) -> tuple[int, int] | None:
+        """Return the first part of [first, end) that is in the set, or None."""
+        for a, b in self.spans:
+            if max(a, first) < min(b, end):
+                return max(a, first), min(b, end)
+        return None
+
+    def __str__(self) -> str:
+        return ", ".join(str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in self.spans) or "none"

@@ -1,0 +1,85 @@
+"""What two servers tell each other of their stores before they use them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pehealth.config import Party
+from pehealth.errors import MaterialError, PeerProtocolError
+from pehealth.store.ranges import Ranges
+
+_NAMES = {"plan": str, "party": str, "store": str, "session": str, "agreed": str, "generation": int, "spent": list}
+
+
+@dataclass(frozen=True)
+class StoreState:
+    """One server's store as its peer needs to know it. No secrets.
+
+    Attributes:
+        plan: hex digest of the plan that the material was dealt for.
+        party: whose store it is.
+        store: its random name, kept for life.
+        session: a random name, new each time it is opened.
+        agreed: the peer's session with which this session has agreed; "" before that.
+        generation: rises with every change of `spent`.
+        spent: indices that were reserved, used or burnt: its high-water marks.
+    """
+
+    plan: str
+    party: Party
+    store: str
+    session: str
+    agreed: str
+    generation: int
+    spent: Ranges
+
+    def pack(self) -> bytes:
+        """Return the state as JSON, for the handshake."""
+        fields = {name: getattr(self, name) for name in _NAMES}
+        return json.dumps({**fields, "spent": self.spent.spans}).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> StoreState:
+        """Return the state in `data`.
+
+        Raises:
+            PeerProtocolError: it is not a state.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            if {name: type(value) for name, value in fields.items()} != _NAMES:
+                raise PeerProtocolError("the peer's store state has other fields or types than expected")
+            spans = [(int(first), int(end)) for first, end in fields["spent"]]
+            return cls(**{**fields, "party": Party(fields["party"]), "spent": Ranges.of(spans)})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise PeerProtocolError(f"the peer's store state cannot be read: {error}") from error
+
+    def resumes(self, peer: StoreState) -> bool:
+        """True if both stores have been open ever since they agreed with each other: only the link broke."""
+        return self.agreed == peer.session and peer.agreed == self.session
+
+    def check(self, peer: StoreState, last_store: str, last_generation: int) -> None:
+        """Refuse a peer whose store cannot go with ours.
+
+        Args:
+            peer: its state.
+            last_store: the name of the peer's store when we last agreed.
+            last_generation: its generation then.
+
+        Raises:
+            MaterialError: another plan, the same party, or a store that has gone back in time.
+        """
+        if peer.plan != self.plan:
+            raise MaterialError(
+                f"{peer.party}'s material is for plan {peer.plan[:12]}, {self.party}'s for {self.plan[:12]}: "
+                "give both servers material of one deal"
+            )
+        if peer.party is not self.party.other:
+            raise MaterialError(f"the peer of {self.party} uses a store of {peer.party}: check its store's path")
+        if peer.store == last_store and peer.generation < last_generation:
+            raise MaterialError(
+                f"{peer.party}'s store was put back from an older copy: generation {peer.generation}, "
+                f"{last_generation} seen before; retire it and deal fresh material"
+            )
