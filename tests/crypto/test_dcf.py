@@ -109,46 +109,51 @@ def bits_of(words: Words, bits: int) -> np.ndarray:
     return 1.0 - 2.0 * (words[:, None] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)).astype(float)
 
 
-def worst_correlation(common: DcfCommon, alpha: Words) -> float:
-    """Return the greatest z-score of a bit of alpha with any published bit, or the xor of any two, of its level."""
+def worst_correlation(common: DcfCommon, secret: Words) -> float:
+    """Return the greatest z-score of a level's bit of `secret` with any published bit, or the xor of any two, of it."""
     spec, worst = common.spec, 0.0
     for level in range(spec.levels):
-        guess = bits_of(alpha >> np.uint64(spec.domain - 1 - level), 1)
+        guess = bits_of(secret >> np.uint64(spec.domain - 1 - level), 1)
         published = np.hstack(
             [
-                np.ones((len(alpha), 1)),
+                np.ones((len(secret), 1)),
                 bits_of(common.seed[level, :, 0], 64),
                 bits_of(common.seed[level, :, 1], 64),
                 bits_of(common.tau[level], 1),
                 *(bits_of(word[level], spec.ring) for word in common.value),
             ]
         )
-        scores = published.T @ (published * guess) / len(alpha) ** 0.5
+        scores = published.T @ (published * guess) / len(secret) ** 0.5
         worst = max(worst, np.abs(scores[~np.eye(len(scores), dtype=bool)]).max())
     return worst
 
 
-def published_keys() -> tuple[DcfCommon, Words]:
+def published_keys() -> tuple[DcfCommon, Words, Words]:
+    """Keys as a ReLU has them, alpha, and the mask's sign in place of each bit of alpha."""
     spec, rng = DcfSpec(12, 40, 3, inclusive=True), Prg.insecure_seed(5)
-    alpha = rng.ring(COUNT, 12)
-    sign = np.uint64(1) - (rng.ring(COUNT, 1) << np.uint64(1))
-    return deal(spec, alpha, np.stack([sign, rng.ring(COUNT, 40), rng.ring(COUNT, 40)])).common, alpha
+    alpha, sign = rng.ring(COUNT, 12), rng.ring(COUNT, 1)
+    factor = np.uint64(1) - (sign << np.uint64(1))
+    keys = deal(spec, alpha, np.stack([factor, rng.ring(COUNT, 40), rng.ring(COUNT, 40)]))
+    return keys.common, alpha, sign * mask(12)
 
 
 @pytest.mark.slow
-def test_published_corrections_say_nothing_about_alpha() -> None:
-    """250 bits and their pairs, ten levels: 3e5 scores; a normal one exceeds 6 with probability 2e-9."""
-    assert worst_correlation(*published_keys()) < 6
+def test_published_corrections_say_nothing_about_alpha_or_the_sign_of_the_mask() -> None:
+    """250 bits and their pairs, ten levels: 3e5 scores a secret; a normal one exceeds 6 with probability 2e-9."""
+    common, alpha, sign = published_keys()
+    assert worst_correlation(common, alpha) < 6
+    assert worst_correlation(common, sign) < 6
 
 
 @pytest.mark.slow
 def test_leaving_the_control_bit_in_is_caught_by_the_same_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dcf, "_without_control_bit", lambda word: word.copy())
-    assert worst_correlation(*published_keys()) > 25
+    common, alpha, _ = published_keys()
+    assert worst_correlation(common, alpha) > 25
 
 
 def test_published_words_are_reduced() -> None:
-    common, _ = published_keys()
+    common, _, _ = published_keys()
     assert int(common.value.max()) < 1 << 40
     assert int(common.leaf.max()) < 1 << 40
     assert int(common.tau.max()) == 1
