@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -48,6 +49,8 @@ def link_counts(links: Mapping[Link, Traffic], queries: int = 1) -> dict[str, Li
 def planned_record(plan: Plan) -> Planned:
     """Return the plan in the record's form."""
     phases = {name: _phase_cost(plan.phase(phase)) for name, phase in PHASES.items()}
+    online = phases["online"]
+    phases["online"] = replace(online, ops={**online.ops, **plan.expected})
     layers = tuple(
         LayerCost(layer.name, layer.kind, layer.cost.server_rounds, link_counts(layer.cost.links), dict(layer.cost.ops))
         for layer in plan.layers

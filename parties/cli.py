@@ -22,7 +22,16 @@ COMMANDS = {
     "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
 }
-GROUPS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {}
+GROUPS = {
+    "data": (
+        "The data sets and the networks trained on them.",
+        {
+            "list": ("parties.commands.data:show", "Networks and data sets, and which are here."),
+            "fetch": ("parties.commands.data:fetch", "Get a data set and check it."),
+            "check": ("parties.commands.data:check", "Check data sets byte by byte."),
+        },
+    ),
+}
 DEBUG = "--debug"
 EPILOGUE = f"{DEBUG} with any command shows the traceback of an error. Exit codes and every flag: docs/cli.md"
 REPORT_TO = "please report it to the project's issue tracker, with `pehealth --version` and this command's --debug"

@@ -15,7 +15,7 @@ PIPE_WIDTH = 120
 
 def open_console(file: IO[str] | None = None) -> Console:
     """Return a console on `file`, or on standard output."""
-    console = Console(file=file, highlight=False)
+    console = Console(file=file, highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     return console
@@ -63,8 +63,8 @@ def _three(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """Return a count with separators; expectations keep one digit after the point."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+    """Return a count with separators; small expectations keep one digit after the point."""
+    return f"{value:,.0f}" if float(value).is_integer() or value >= 1000 else f"{value:,.1f}"
 
 
 def size(value: int) -> str:

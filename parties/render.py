@@ -64,7 +64,8 @@ def _settings(result: RunResult | PlanResult) -> str:
 def _name(index: int | None, classes: Sequence[str]) -> str:
     if index is None:
         return "?"
-    return f"{index} {classes[index]}" if index < len(classes) else str(index)
+    name = classes[index] if index < len(classes) else ""
+    return f"{index} {name}" if name not in ("", str(index)) else str(index)
 
 
 def _samples(console: Console, result: RunResult, classes: Sequence[str]) -> None:
@@ -77,7 +78,7 @@ def _samples(console: Console, result: RunResult, classes: Sequence[str]) -> Non
             _name(sample.prediction, classes),
             _name(sample.plain_prediction, classes),
             _remark(sample, result),
-            str(deviation(sample)),
+            count(deviation(sample)),
             duration(sample.online_seconds),
         )
     show_table(console, table)
@@ -132,11 +133,11 @@ def time_line(result: RunResult) -> str:
 def _conversions(result: RunResult) -> str:
     """Return the wrong share conversions: counted where the run could count them, else as the plan expects."""
     planned, measured = result.planned.phases["online"].ops, result.phases["online"].ops
-    done = measured.get("conversions", planned.get("conversions", 0))
+    done = measured.get("conversions", planned.get("conversions", 0)) / 2  # each is done by both servers
     for ops, how in ((measured, "counted"), (planned, "expected")):
         if "wrong_conversions" in ops:
             wrong = ops["wrong_conversions"]
-            return f"wrong conversions {count(wrong)} of {count(done)} ({share(wrong, done)}, {how})"
+            return f"wrong conversions {wrong:.3g} of {count(done)} ({share(wrong, done)}, {how})"
     return f"conversions {count(done)}"
 
 

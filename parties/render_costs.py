@@ -82,9 +82,15 @@ def operations(console: Console, result: RunResult) -> None:
         return
     table = new_table(console, "Operations of all parties, a query", "operation", *PHASES)
     for name in names:
-        figures = (result.phases[phase].ops.get(name, 0) for phase in PHASES)
-        table.add_row(name, *(count(figure) if figure else "-" for figure in figures))
+        table.add_row(name, *(_figure(result, phase, name) for phase in PHASES))
     show_table(console, table)
+
+
+def _figure(result: RunResult, phase: str, name: str) -> str:
+    measured = result.phases[phase].ops.get(name, 0)
+    if not measured:
+        return "-"
+    return both(result.planned.phases[phase].ops.get(name, measured), measured)
 
 
 def planned_tables(console: Console, phases: dict[str, PhaseCost], layers: tuple[LayerCost, ...]) -> None:

@@ -77,18 +77,20 @@ def _settled(
     base = Parameters(Engine.PAPER, digits, ring, grp.name, batch=request.batch, sensors=request.sensors)
     load = conversion_load(quantised, grp, data)
     walk = _walk(request, grp, load, pace)
-    seconds = request.batch * load.conversions * expected_steps(walk) * pace
+    steps_each = request.batch * load.conversions * expected_steps(walk)
+    wrong = request.batch * load.total / 2 ** (walk.run + 1)
+    seconds = steps_each * pace
     note = (
         f"walks of w = {walk.run} on {request.batch * load.conversions:,} conversions a server: about {seconds:.3g} s "
-        f"a query at {pace * 1e9:.2f} ns a step, "
-        f"{request.batch * load.total / 2 ** (walk.run + 1):.3g} wrong conversions expected"
+        f"a query at {pace * 1e9:.2f} ns a step, {wrong:.3g} wrong conversions expected"
     )
     if seconds > limit and request.walk != "fast":
         raise RangeError(
             f"{digits} digits: {note}; the limit is {limit:g} s: take fewer digits, --walk fast, or --time-limit"
         )
     plan = plan_literal(model.network, replace(base, walk=walk.run, cap=walk.cap))
-    return quantised, replace(plan, notes=(note,), bounds=tuple(b.magnitude for b in bounds))
+    expected = {"ddlog_steps": 2 * steps_each, "wrong_conversions": wrong}
+    return quantised, replace(plan, notes=(note,), bounds=tuple(b.magnitude for b in bounds), expected=expected)
 
 
 def _walk(request: RunRequest, grp: Group, load: Load, pace: float) -> Walk:

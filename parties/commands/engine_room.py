@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 from parties.progress import Progress
 from parties.request import RunRequest
-from pehealth.errors import ConfigError
-from pehealth.nets.record import PlanResult, RunResult
+from pehealth.nets.record import PlanResult, RunParameters, RunResult, Security
 
 
 @dataclass(frozen=True)
@@ -31,20 +29,34 @@ def engine_room() -> EngineRoom:
 
 
 def _run(request: RunRequest, progress: Progress, command: str) -> RunResult:
-    result: RunResult = import_module("parties.launch").run(request, progress, command=command)
-    return result
+    from parties.launch import run
+
+    return run(request, progress, command=command)
 
 
 def _plan(request: RunRequest) -> PlanResult:
-    result: PlanResult = import_module("parties.launch").plan(request)
-    return result
+    from parties.assemble import planned_record, reveals
+    from parties.resolve import resolve
+
+    job = resolve(request)
+    plan, checked = job.plan, job.request
+    return PlanResult(
+        net=plan.network.name,
+        engine=plan.parameters.engine,
+        parameters=RunParameters.of(
+            plan.parameters, transport=checked.transport, tls=bool(checked.tls), network=checked.network
+        ),
+        security=Security.of(plan.parameters, reveals(plan)),
+        scale=job.quantised.logit_scale,
+        planned=planned_record(plan),
+        error_bound=plan.error_bound,
+        material=dict(plan.material_bytes),
+        notes=plan.notes,
+    )
 
 
 def class_names(net: str) -> tuple[str, ...]:
     """Return the names of a reference network's classes; nothing for a network that we do not know."""
-    try:
-        network = import_module("pehealth.nets.zoo").reference(net).network
-    except (ImportError, ConfigError):
-        return ()
-    classes: tuple[str, ...] = network.classes
-    return classes
+    from pehealth.nets import zoo
+
+    return zoo.reference(net).network.classes if net in zoo.NAMES else ()

@@ -38,6 +38,7 @@ class Plan:
         error_bound: units of the logit by which a secure result may differ from the ideal one.
         material_bytes: one-time material a query, by server.
         notes: what a reader should know: failure targets, probabilities, refusals avoided.
+        expected: online counts that depend on chance, in expectation, by operation.
     """
 
     network: Network
@@ -49,6 +50,7 @@ class Plan:
     error_bound: int = 0
     material_bytes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    expected: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def online(self) -> Cost:

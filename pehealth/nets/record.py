@@ -144,7 +144,7 @@ class Sample:
     """One patient: the private prediction beside the plaintext one.
 
     Attributes:
-        index: in the test set.
+        index: in the data set.
         label: the true class; None where nobody knows it.
         prediction: the class that the secure run gave.
         plain_prediction: the class of the float network.

@@ -57,8 +57,8 @@ def test_what_the_servers_learn_is_said(make_result: MakeResult) -> None:
 def test_no_time_of_a_walk_stands_without_its_error_rates(make_result: MakeResult) -> None:
     """Wrong conversions and wrong classes are on the line of the time, however long it gets."""
     fast = make_result(Engine.PAPER, GroupName.TOY32)
-    online = dataclasses.replace(fast.phases["online"], ops={"conversions": 1200, "ddlog_steps": 1e9})
-    planned = dataclasses.replace(fast.planned.phases["online"], ops={"conversions": 1200, "wrong_conversions": 30.5})
+    online = dataclasses.replace(fast.phases["online"], ops={"conversions": 2400, "ddlog_steps": 1e9})
+    planned = dataclasses.replace(fast.planned.phases["online"], ops={"conversions": 2400, "wrong_conversions": 30.5})
     fast = dataclasses.replace(
         fast,
         phases={**fast.phases, "online": online},
