@@ -9,6 +9,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+from parties.check import check_layers
 from parties.conduct import Outcome
 from parties.resolve import Job
 from pehealth.config import Engine, Party
@@ -23,6 +24,7 @@ from pehealth.nets.record import (
     PhaseCost,
     PhaseRecord,
     Planned,
+    PlanResult,
     RunParameters,
     RunResult,
     Sample,
@@ -99,6 +101,26 @@ def assemble(job: Job, outcome: Outcome, command: str) -> RunResult:
         planned=planned_record(job.plan),
         error_bound=job.plan.error_bound,
         near_ties=near_ties(samples, job.plan.error_bound),
+        notes=job.plan.notes + (check_layers(job, reports) if job.request.check else ()),
+    )
+
+
+def plan_record(job: Job) -> PlanResult:
+    """Return what a run will cost, in the form that `pehealth plan` prints."""
+    p = job.plan.parameters
+    return PlanResult(
+        net=job.model.network.name,
+        engine=p.engine,
+        parameters=RunParameters.of(
+            p, transport=str(job.request.transport), tls=bool(job.request.tls), network=job.request.network
+        ),
+        security=Security.of(p, reveals(job.plan)),
+        scale=job.quantised.logit_scale,
+        planned=planned_record(job.plan),
+        error_bound=job.plan.error_bound,
+        material=job.plan.material_bytes,
+        memory=job.plan.memory_bytes,
+        notes=job.plan.notes,
     )
 
 

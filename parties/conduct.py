@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import trio
+
 from pehealth.config import Party
 
 Progress = Callable[[str, int, int], None]
@@ -59,6 +61,8 @@ class Conductor:
 
     def __init__(self, crew: Crew, now: Callable[[], float], progress: Progress) -> None:
         self._crew, self._now, self._progress = crew, now, progress
+        self._done: dict[int, dict[tuple[str, str], Mapping[str, Any]]] = {}
+        self._news = trio.lowlevel.ParkingLot()
         self.outcome = Outcome()
 
     def _named(self, *roles: Party) -> tuple[str, ...]:
@@ -68,16 +72,22 @@ class Conductor:
         for name in names:
             await self._crew.send(name, {"op": op, "query": query})
 
-    async def _wait(self, expected: set[tuple[str, str]], query: int) -> dict[tuple[str, str], Mapping[str, Any]]:
-        """Wait until each (party, op) of `expected` is done for `query`."""
-        done: dict[tuple[str, str], Mapping[str, Any]] = {}
-        while expected - done.keys():
+    async def _listen(self) -> None:
+        """Sort what parties report by query, for whoever waits for it."""
+        while True:
             name, event = await self._crew.event()
             if "progress" in event:
                 self._progress(f"{name} {event['progress']}", event["at"], event["of"])
-            elif event.get("query") == query:
-                done[name, event["done"]] = event
-        return done
+                continue
+            self._done.setdefault(event["query"], {})[name, event["done"]] = event
+            self._news.unpark_all()
+
+    async def _wait(self, expected: set[tuple[str, str]], query: int) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+        """Wait until each (party, op) of `expected` is done for `query`."""
+        done = self._done.setdefault(query, {})
+        while expected - done.keys():
+            await self._news.park()
+        return {key: done.pop(key) for key in expected}
 
     async def setup(self) -> None:
         """Deploy the model; every party takes part."""
@@ -122,12 +132,22 @@ class Conductor:
         done = await self._wait({(n, "finish") for n in names}, 0)
         self.outcome.reports = {name: event["report"] for (name, _), event in done.items()}
 
-    async def run(self, queries: int) -> Outcome:
-        """Set up, run `queries` queries one after the other, and gather the reports."""
-        await self.setup()
-        for query in range(1, queries + 1):
-            await self.offline(query)
-            await self.online(query)
-            self._progress("queries", query, queries)
-        await self.finish()
+    async def run(self, queries: int, in_flight: int = 1) -> Outcome:
+        """Set up, run `queries` queries, and gather the reports.
+
+        With `in_flight` above 1 as many queries are dealt, and then run at once over the same links.
+        """
+        async with trio.open_nursery() as listening:
+            listening.start_soon(self._listen)
+            await self.setup()
+            for first in range(1, queries + 1, in_flight):
+                group = range(first, min(first + in_flight, queries + 1))
+                for query in group:
+                    await self.offline(query)
+                async with trio.open_nursery() as nursery:
+                    for query in group:
+                        nursery.start_soon(self.online, query)
+                self._progress("queries", group[-1], queries)
+            await self.finish()
+            listening.cancel_scope.cancel()
         return self.outcome

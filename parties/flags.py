@@ -61,6 +61,9 @@ class RunFlags:
     data_dir: Path | None = None
     "Folder of the data sets (default: PEHEALTH_DATA)."
 
+    in_flight: int = 1
+    "Queries under way at once."
+
     trace: Path | None = None
     "Write each party's computing and messages here, for `pehealth replay`."
 
@@ -92,6 +95,7 @@ class RunFlags:
             network=self.network,
             data_dir=self.data_dir,
             trace=self.trace,
+            in_flight=self.in_flight,
             check=self.check,
             time_limit=self.time_limit,
         ).checked()

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from parties.assemble import assemble
+from parties.assemble import assemble, plan_record
 from parties.conduct import Conductor, Crew, Outcome, Progress
 from parties.perform import ANY_PORT, perform
 from parties.private import pack_model, pack_readings
@@ -23,7 +23,7 @@ from parties.start import Start, party_names, role_of
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.nets.plan import sensor_names, sensor_parts
-from pehealth.nets.record import RunResult
+from pehealth.nets.record import PlanResult, RunResult
 from transport.memory import MemoryHub
 from transport.mesh import Carrier
 from transport.tcp import Tcp
@@ -41,6 +41,15 @@ def run(request: RunRequest, progress: Progress, *, command: str = "run") -> Run
     job = resolve(request)
     clock = trio.testing.MockClock(autojump_threshold=0) if is_virtual(job.request) else None
     return trio.run(execute, job, progress, command, clock=clock)
+
+
+def plan(request: RunRequest) -> PlanResult:
+    """Return what a run will cost, without running it.
+
+    Raises:
+        PehealthError: as `resolve`.
+    """
+    return plan_record(resolve(request))
 
 
 def is_virtual(request: RunRequest) -> bool:
@@ -70,7 +79,7 @@ async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job:
         book[name] = event["bound"]
     for name in crew.names:
         await crew.send(name, {"op": "addresses", "book": book})
-    return await Conductor(crew, now, progress).run(job.queries)
+    return await Conductor(crew, now, progress).run(job.queries, job.request.in_flight)
 
 
 def start_all(job: Job) -> dict[str, Start]:
@@ -96,6 +105,7 @@ def start_all(job: Job) -> dict[str, Start]:
             job.request.network or "",
             private,
             is_virtual(job.request),
+            job.request.check,
         )
     return out
 

@@ -173,13 +173,18 @@ class LiteralServer:
         began = a.now()
         pair = await self._take_upload(query)
         a.watch(0, a.now() - began)
-        logits = await run_literal(ctx, network, self._models, pair, self._tapes.pop(query), a.now, a.watch)
+        tape = self._tapes.pop(query)
+        logits = await run_literal(ctx, network, self._models, pair, tape, a.now, a.watch, self._show)
         share = paper.result_share(logits, p.ring, self._common, ("query", query), a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
         await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(share, p.ring))
         a.spent(Phase.ONLINE, a.now() - began)
         for layer, ops in ctx.ops.items():
             a.count(Phase.ONLINE, layer, ops)
+
+    def _show(self, layer: int, pair: PairShare) -> None:
+        if self._actor.start.check:
+            self._actor.show(layer, pair.ring(self._actor.start.parameters.ring))
 
     async def _take_upload(self, query: int) -> PairShare:
         a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network

@@ -64,7 +64,9 @@ class MaskedDealer:
     async def deal(self, query: int) -> None:
         """Deal one query's material to both servers."""
         a = self._actor
+        began = a.now()
         records = await a.compute(deal_query, self._plan, self._secrets, a.rng.child("deal", query))
+        a.spent(Phase.OFFLINE, a.now() - began)
         for server, record in zip(SERVERS, records, strict=True):
             await send_blob(a.endpoint(server, Phase.OFFLINE, query), Phase.OFFLINE, 0, record)
 
@@ -209,7 +211,7 @@ class MaskedServer:
         share = await self._take_upload(query)
         a.watch(0, a.now() - began)
         ready = self._ready.pop(query)
-        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, a.watch)
+        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, a.watch, a.show)
         result = result_share(logits, p.ring, self._common, query, a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
         await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(result, p.ring))

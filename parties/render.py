@@ -35,6 +35,8 @@ def report(console: Console, result: RunResult, classes: Sequence[str] = ()) -> 
     line(console, accuracy_line(result))
     line(console, precision_line(result))
     line(console, time_line(result))
+    for note in result.notes:
+        line(console, note)
     render_costs.phases(console, result)
     render_costs.layers(console, result)
     render_costs.operations(console, result)

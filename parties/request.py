@@ -56,6 +56,7 @@ class RunRequest:
         check: open every layer and compare it with the oracle. It LEAKS, and says so.
         time_limit: seconds that a run may take by the plan's estimate; above it the run is refused.
         insecure_seed: tests only: all randomness from this seed.
+        in_flight: queries that are under way at once.
     """
 
     net: str = "clinic"
@@ -76,6 +77,7 @@ class RunRequest:
     check: bool = False
     time_limit: float = DEFAULT_TIME_LIMIT
     insecure_seed: int | None = None
+    in_flight: int = 1
 
     @property
     def queries(self) -> int:
@@ -118,6 +120,7 @@ class RunRequest:
             ("--samples", self.samples, 1, 1_000_000),
             ("--repeat", self.repeat, 1, 10_000),
             ("--sensors", self.sensors, 1, 1024),
+            ("--in-flight", self.in_flight, 1, 256),
         )
         for flag, value, least, most in ranges:
             if value is not None and not least <= value <= most:

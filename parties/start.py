@@ -54,6 +54,7 @@ class Start:
         shaping: the `--network` text, empty for none.
         private: what only this role holds: HC the quantised model, a sensor its readings.
         virtual: time is virtual: nothing may run in a thread.
+        check: servers show every layer to the launcher. It LEAKS.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Start:
     shaping: str = ""
     private: Mapping[str, Any] = field(default_factory=dict, repr=False)
     virtual: bool = False
+    check: bool = False
 
     @property
     def role(self) -> Party:
@@ -86,6 +88,7 @@ class Start:
             "shaping": self.shaping,
             "private": dict(self.private),
             "virtual": self.virtual,
+            "check": self.check,
         }
 
     @classmethod
@@ -103,4 +106,5 @@ class Start:
             data["shaping"],
             data["private"],
             data["virtual"],
+            data["check"],
         )

@@ -37,6 +37,7 @@ class Plan:
         bounds: proven |value| after each layer, in units of the layer's scale, where weights are known.
         error_bound: units of the logit by which a secure result may differ from the ideal one.
         material_bytes: one-time material a query, by server.
+        memory_bytes: estimate of the arrays a server holds at its peak: model, one query's material, widest layer.
         notes: what a reader should know: failure targets, probabilities, refusals avoided.
         expected: online counts that depend on chance, in expectation, by operation.
     """
@@ -49,6 +50,7 @@ class Plan:
     bounds: tuple[int, ...] = ()
     error_bound: int = 0
     material_bytes: Mapping[str, int] = field(default_factory=dict)
+    memory_bytes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     expected: Mapping[str, float] = field(default_factory=dict)
 
@@ -72,3 +74,14 @@ def sensor_parts(inputs: int, sensors: int) -> tuple[slice, ...]:
     size, extra = divmod(inputs, sensors)
     ends = [size * i + min(i, extra) for i in range(sensors + 1)]
     return tuple(slice(a, b) for a, b in pairwise(ends))
+
+
+def widest_bytes(network: Network, batch: int, width: int) -> int:
+    """Return the bytes of the largest layer's columns and outputs, `width` bytes an element."""
+    widest = 0
+    for placed in network.placed:
+        size = placed.inputs + placed.outputs
+        if placed in network.linear_layers:
+            size += placed.linear.positions * placed.linear.fan_in
+        widest = max(widest, size)
+    return widest * batch * width

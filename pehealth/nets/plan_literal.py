@@ -52,6 +52,7 @@ def plan_literal(network: Network, parameters: Parameters) -> Plan:
     end = len(network.placed) + 1
     layers.append(LayerPlan(end, f"{end}.output", "output", _result(network, parameters)))
     material = packed_size(triples_wanted(network, parameters), 1)
+    models = sum(model_size(network, p, plan_group(parameters)) for p in network.linear_layers)
     return Plan(
         network,
         parameters,
@@ -59,6 +60,7 @@ def plan_literal(network: Network, parameters: Parameters) -> Plan:
         setup=_setup(network, parameters),
         offline=_offline(material),
         material_bytes={Party.E1: KEY_BYTES, Party.E2: KEY_BYTES + material},
+        memory_bytes={str(server): 3 * models for server in SERVERS},
     )
 
 

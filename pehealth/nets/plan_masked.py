@@ -9,7 +9,7 @@ from pehealth.config import Parameters, Party
 from pehealth.crypto.prg import KEY_BYTES
 from pehealth.nets.describe import Network
 from pehealth.nets.masked_material import MaterialPlan
-from pehealth.nets.plan import LayerPlan, Plan, sensor_names, sensor_parts
+from pehealth.nets.plan import LayerPlan, Plan, sensor_names, sensor_parts, widest_bytes
 from pehealth.nets.run_masked import AnyEngine
 from pehealth.nets.stages import LinearStage, MaxStage, ReluStage, Stage, stages
 from pehealth.protocols.blob import blob_cost
@@ -43,6 +43,14 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
     layers.append(LayerPlan(end, f"{end}.output", "output", _result(network, parameters)))
     sizes = {str(server): material.record_bytes(server) for server in SERVERS}
     source = dealer_of(dealer)
+    widest = widest_bytes(network, parameters.batch, 8)
+    models = {
+        str(s): sum(
+            engine.model_layout(p.linear, s).size + 8 * p.linear.out_channels * p.linear.fan_in
+            for p in network.linear_layers
+        )
+        for s in SERVERS
+    }
     return Plan(
         network,
         parameters,
@@ -50,6 +58,7 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
         setup=_setup(network, engine, dealer),
         offline=Cost(merge(*(blob_cost(source, s, sizes[s]).links for s in SERVERS)), depth=1),
         material_bytes=sizes,
+        memory_bytes={name: models[name] + 3 * size + widest for name, size in sizes.items()},
     )
 
 

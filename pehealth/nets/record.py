@@ -177,7 +177,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run; the attributes are those of schema 1."""
+    """One run; the attributes are those of schema 1, but for `notes`: sentences for the reader of the report."""
 
     command: str
     net: str
@@ -192,6 +192,7 @@ class RunResult:
     planned: Planned
     error_bound: float
     near_ties: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
     machine: Machine = field(default_factory=Machine.here)
     version: str = __version__
 

@@ -16,6 +16,8 @@ from pehealth.protocols.context import Context
 from pehealth.protocols.literal import secpool_max, secrelu
 from pehealth.protocols.tape import TripleTape
 
+Show = Callable[[int, PairShare], None]
+"""Called after each layer with its index and this server's shares of the output."""
 Watch = Callable[[int, float], None]
 """Called after each layer with its index and the seconds it took this server."""
 
@@ -40,6 +42,7 @@ async def run_literal(
     tape: TripleTape,
     now: Callable[[], float],
     watch: Watch,
+    show: Show,
 ) -> PairShare:
     """Return this server's shares of the logits.
 
@@ -71,6 +74,7 @@ async def run_literal(
         elif isinstance(layer, MeanPool):
             pair = paper.pool_sum(pair, placed.in_shape, layer.window, layer.steps)
         watch(placed.index, now() - began)
+        show(placed.index, pair)
     return pair
 
 

@@ -17,6 +17,9 @@ from pehealth.protocols.context import Context
 from pehealth.protocols.masked import max_pool, open_masked, relu
 
 Watch = Callable[[int, float], None]
+"""Called after each layer with its index and the seconds it took this server."""
+Show = Callable[[int, Words], None]
+"""Called after each layer with its index and this server's share of the output."""
 AnyEngine = MaskedEngine[Any, Any, Any]
 
 
@@ -55,6 +58,7 @@ async def run_masked(
     share: Words,
     now: Callable[[], float],
     watch: Watch,
+    show: Show,
 ) -> Words:
     """Return this server's share of the logits.
 
@@ -83,4 +87,5 @@ async def run_masked(
         else:
             raise TypeError(f"{stage.placed.name} was given material of another kind")
         watch(stage.placed.index, now() - began)
+        show(stage.placed.index, share)
     return share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parties.launch import run
+from parties.launch import plan, run
 from parties.request import RunRequest, Transport
 from parties.resolve import resolve
 from pehealth.config import Engine, GroupName
@@ -69,11 +69,11 @@ def test_a_masked_engine_equals_the_mask_aware_oracle(transport, sensors, batch)
     result = run(request, quiet)
     job = resolve(request)
     parameters = job.plan.parameters
-    plan = material_plan(job.model.network, parameters, masked_engine(parameters))
+    material = material_plan(job.model.network, parameters, masked_engine(parameters))
     for query in range(1, job.queries + 1):
         rng = Prg.insecure_seed(3).child("HC").child("deal", query)
         part = slice((query - 1) * batch, query * batch)
-        wanted = masked_oracle(plan, job.quantised, job.inputs[part], rng)[len(job.model.network.placed)]
+        wanted = masked_oracle(material, job.quantised, job.inputs[part], rng)[len(job.model.network.placed)]
         assert [list(s.logits_int) for s in result.samples[part]] == wanted.tolist()
     check_counts(result)
     for s in result.samples:
@@ -104,3 +104,30 @@ def test_separate_processes_count_the_same(engine):
         digits=1 if engine is Engine.PAPER else 4, samples=2, transport=Transport.PROCESSES,
     )  # fmt: skip
     check_counts(run(request, quiet))
+
+
+@pytest.mark.parametrize(("engine", "digits"), [(Engine.DEALT, 4), (Engine.PAPER, 1)])
+def test_check_opens_every_layer_and_says_that_it_leaks(engine, digits):
+    group = GroupName.TOY32 if engine is Engine.PAPER else None
+    result = run(RunRequest(net="clinic", engine=engine, group=group, digits=digits, check=True), quiet)
+    assert "LEAKS" in result.notes[-2]
+    assert "all 3 layers agree" in result.notes[-1]
+
+
+def test_check_names_the_first_layer_that_differs():
+    """A walk of two zero bits fails almost always."""
+    request = RunRequest(net="clinic", engine=Engine.PAPER, group=GroupName.TOY32, digits=1, walk=2, check=True)
+    assert "the first layer that differs is 1.dense" in run(request, quiet).notes[-1]
+
+
+def test_queries_in_flight_give_the_same_and_count_the_same():
+    request = RunRequest(net="clinic", engine=Engine.DEALT, samples=6, in_flight=3, insecure_seed=3)
+    result = run(request, quiet)
+    one = run(RunRequest(net="clinic", engine=Engine.DEALT, samples=6, insecure_seed=3), quiet)
+    check_counts(result)
+    assert [s.logits_int for s in result.samples] == [s.logits_int for s in one.samples]
+
+
+def test_a_plan_is_what_a_run_then_counts():
+    request = RunRequest(net="clinic", engine=Engine.DEALT, batch=2, samples=2)
+    assert plan(request).planned == run(request, quiet).planned

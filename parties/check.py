@@ -1,0 +1,48 @@
+"""`--check`: what each layer gave, opened and held against the oracle. It LEAKS every value to the launcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.resolve import Job
+from pehealth.config import Engine, Party
+from pehealth.crypto.ring import reduce, to_signed
+from pehealth.nets.error_bound import error_bounds
+from pehealth.nets.oracle import ideal
+
+LEAKS = "--check: every layer's output was opened to this process: it LEAKS readings and model"
+
+
+def check_layers(job: Job, reports: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return what to say: that it leaks, and the first layer that differs by more than its proven bound, or none.
+
+    Layers that the engine runs in another order (a max pool before its ReLU) are compared where the orders meet again.
+    """
+    plan = job.plan
+    run = ideal(job.quantised, job.padded_inputs())
+    bounds = (0,) * len(plan.network.placed)
+    if plan.parameters.engine is not Engine.PAPER:
+        bounds = error_bounds(job.quantised, 1 if plan.parameters.engine is Engine.RLWE else 0)
+    for placed, wanted, bound in zip(plan.network.placed, run.layers, bounds, strict=True):
+        opened = _opened(reports, placed.index, plan.parameters.ring)
+        if opened.size != wanted.size:
+            continue
+        worst = int(np.abs(opened.reshape(wanted.shape).astype(object) - wanted).max())
+        if worst > bound:
+            return (
+                LEAKS,
+                f"--check: the first layer that differs is {placed.name}: by {worst:,} units, {bound:,} may be",
+            )
+    return LEAKS, f"--check: all {len(plan.network.placed)} layers agree with the oracle within their bounds"
+
+
+def _opened(reports: Mapping[str, Mapping[str, Any]], layer: int, ring: int) -> NDArray[np.int64]:
+    halves = []
+    for server in (Party.E1, Party.E2):
+        parts = dict(reports[server]["opened"]).get(layer, [])
+        halves.append(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64))
+    return to_signed(reduce(halves[0] + halves[1], ring), ring)
