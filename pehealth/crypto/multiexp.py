@@ -7,6 +7,8 @@ positions of a convolution times the batch). Time depends on the exponents, whic
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
@@ -18,17 +20,39 @@ _CELLS = 1 << 20
 """Greatest number of table or product cells that `toy32` holds at a time (8 MiB)."""
 
 
+class Exponents(ABC):
+    """Rows of exponents made ready, to be used with any number of bases."""
+
+    @staticmethod
+    def of(group: Group, exponents: Ints) -> Exponents:
+        """Return signed integers (P, n) (int64, or object) made ready."""
+        e = group.exponents(exponents)
+        if isinstance(group, ToyGroup):
+            return _ToyExponents(group, e)
+        if isinstance(group, ModpGroup):
+            return _ModpExponents(group, e)
+        raise TypeError(f"no products for {group}")
+
+    @abstractmethod
+    def product(self, bases: Elements) -> Elements:
+        """Return out (P, M) with out[p, m] = prod_i bases[m, i] ^ exponents[p, i], for bases (M, n)."""
+
+
 def multi_power(group: Group, bases: Elements, exponents: Ints) -> Elements:
     """Return out (P, M) with out[p, m] = prod_i bases[m, i] ^ exponents[p, i].
 
     Shapes:  bases (M, n) elements; exponents (P, n) signed integers (int64, or object)
     """
-    e = group.exponents(exponents)
-    if isinstance(group, ToyGroup):
-        return _toy(group, bases, e)
-    if isinstance(group, ModpGroup):
-        return _modp(group, bases, e)
-    raise TypeError(f"no products for {group}")
+    return Exponents.of(group, exponents).product(bases)
+
+
+class _ToyExponents(Exponents):
+    def __init__(self, group: ToyGroup, exponents: Ints) -> None:
+        self._group = group
+        self._exponents = exponents
+
+    def product(self, bases: Elements) -> Elements:
+        return _toy(self._group, bases, self._exponents)
 
 
 def _toy(group: ToyGroup, bases: Elements, exponents: Ints) -> Elements:
@@ -77,19 +101,26 @@ def _product(group: ToyGroup, factors: Elements) -> Elements:
     return factors[:, 0]
 
 
-def _modp(group: ModpGroup, bases: Elements, exponents: Ints) -> Elements:
+class _ModpExponents(Exponents):
     """Positive and negative exponents go into a numerator and a denominator: one inversion an output."""
-    p, rows = group.modulus, len(exponents)
-    longest = max((int(e).bit_length() for e in exponents.reshape(-1)), default=1)
-    width = _best_width(longest, rows)
-    plans = [(_schedule(row, width, 1), _schedule(row, width, -1)) for row in exponents]
-    out = np.empty((rows, len(bases)), object)
-    for m, row in enumerate(bases):
-        table = _odd_powers(row, width, p)
-        for r, (above, below) in enumerate(plans):
-            value = _chain(table, above, p)
-            out[r, m] = value * gmpy2.invert(_chain(table, below, p), p) % p if below else value
-    return out
+
+    def __init__(self, group: ModpGroup, exponents: Ints) -> None:
+        self._p = group.modulus
+        longest = max((int(e).bit_length() for e in exponents.reshape(-1)), default=1)
+        self._width = _best_width(longest, len(exponents))
+        self._plans = [(_schedule(row, self._width, 1), _schedule(row, self._width, -1)) for row in exponents]
+
+    def product(self, bases: Elements) -> Elements:
+        out = np.empty((len(self._plans), len(bases)), object)
+        for m, row in enumerate(bases):
+            table = _odd_powers(row, self._width, self._p)
+            for r, plan in enumerate(self._plans):
+                out[r, m] = self._one(table, *plan)
+        return out
+
+    def _one(self, table: list[mpz], above: list[list[int]], below: list[list[int]]) -> mpz:
+        value = _chain(table, above, self._p)
+        return value * gmpy2.invert(_chain(table, below, self._p), self._p) % self._p if below else value
 
 
 def _best_width(bits: int, uses: int) -> int:

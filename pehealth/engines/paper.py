@@ -16,7 +16,7 @@ from pehealth.config import Party
 from pehealth.crypto.ddlog import Walk, blind, expected_steps, steps
 from pehealth.crypto.groups import Group, ToyGroup, group
 from pehealth.crypto.linear import Ints, LinearMap
-from pehealth.crypto.multiexp import multi_power
+from pehealth.crypto.multiexp import Exponents
 from pehealth.crypto.prg import Prg
 from pehealth.crypto.ring import reduce
 from pehealth.engines.paper_model import (
@@ -119,15 +119,16 @@ def linear(
     grp = group(model.group_name)
     batch, rows = len(pair.x), model.ciphertexts.shape[0] * model.ciphertexts.shape[1]
     bases = model.ciphertexts.reshape(rows, -1)
-    terms = exponents(grp, layer, pair, party)
-    mu = np.empty((rows, len(terms)), np.int64)
-    block = _block_rows(grp, len(terms))
+    terms = Exponents.of(grp, exponents(grp, layer, pair, party))
+    width = batch * layer.positions
+    mu = np.empty((rows, width), np.int64)
+    block = _block_rows(grp, width)
     for at in range(0, rows, block):
-        powers = multi_power(grp, bases[at : at + block], terms).T
+        powers = terms.product(bases[at : at + block]).T
         starts = blind(grp, powers, common.child("ddlog", *label, at))
         mu[at : at + block] = steps(grp, starts, walk)
         if progress is not None:
-            progress(min(at + block, rows) * len(terms), mu.size)
+            progress(min(at + block, rows) * width, mu.size)
     ops = linear_ops(layer, grp, walk, batch, keybits=model.keybits)
     shares = (-mu if party is Party.E1 else mu).reshape(-1, layer.out_channels, batch, layer.positions)
     z = shares.transpose(0, 2, 1, 3).reshape(-1, batch, layer.outputs)
