@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pehealth.config import Party
 from pehealth.crypto.ddlog import Walk, blind, expected_steps, steps
 from pehealth.crypto.groups import Group, ToyGroup, group
-from pehealth.crypto.linear import Ints, LinearMap
+from pehealth.crypto.linear import Ints, LinearMap, pool_windows
 from pehealth.crypto.multiexp import Exponents
 from pehealth.crypto.prg import Prg
 from pehealth.crypto.ring import reduce
@@ -196,15 +196,6 @@ def take(pair: PairShare, index: NDArray[np.intp]) -> PairShare:
     return _both(pair, lambda v: np.take_along_axis(v, index, axis=1))
 
 
-def pool_index(shape: tuple[int, ...], window: tuple[int, ...], steps: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return (outputs, window size): the flat indices of each window of a pool over the last axes of `shape`."""
-    axes = tuple(range(len(shape) - len(window), len(shape)))
-    view = np.lib.stride_tricks.sliding_window_view(np.arange(int(np.prod(shape))).reshape(shape), window, axis=axes)
-    for axis, step in zip(axes, steps, strict=True):
-        view = view.take(np.arange(0, view.shape[axis], step), axis=axis)
-    return view.reshape(-1, int(np.prod(window))).astype(np.intp)
-
-
 def pool_sum(
     pair: PairShare, shape: tuple[int, ...], window: tuple[int, ...], steps: tuple[int, ...] | None = None
 ) -> PairShare:
@@ -213,7 +204,7 @@ def pool_sum(
     Repair: the text multiplies by the inverse of the window's size mod q, which is right only if the sum divides
     exactly; here the factor stays in the scale.
     """
-    index = pool_index(shape, window, steps or window)
+    index = pool_windows(shape, window, steps or window)
     return _both(pair, lambda v: v[:, index].sum(axis=2))
 
 
