@@ -39,5 +39,10 @@ PAPERS: dict[str, str] = {
     "Inference, USENIX Security 2022, eprint 2022/207",
     "HKZ12": "D. Hsu, S. Kakade, T. Zhang, A Tail Inequality for Quadratic Forms of Subgaussian Random Vectors, "
     "Electronic Communications in Probability 17(52), 2012",
+    "ADPS16": "E. Alkim, L. Ducas, T. Poeppelmann, P. Schwabe, Post-Quantum Key Exchange: A New Hope, USENIX Security "
+    "2016, eprint 2015/1092",
+    "BDGL16": "A. Becker, L. Ducas, N. Gama, T. Laarhoven, New Directions in Nearest Neighbor Searching with "
+    "Applications to Lattice Sieving, SODA 2016, eprint 2015/1128",
+    "BG14": "S. Bai, S. Galbraith, Lattice Decoding Attacks on Binary LWE, ACISP 2014, eprint 2013/839",
 }
 """Key -> full reference. Append; keep one line or one implicit string an entry."""

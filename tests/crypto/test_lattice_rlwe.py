@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pehealth.crypto.lattice.evaluate import load, multiply
 from pehealth.crypto.lattice.ntt import transform
-from pehealth.crypto.lattice.packing import pack_layer
+from pehealth.crypto.lattice.packing import Packing, pack_layer
 from pehealth.crypto.lattice.parameters import N4096, N8192, LatticeParameters
 from pehealth.crypto.lattice.residues import Words, compose, reduce, subtract
 from pehealth.crypto.lattice.rlwe import (
@@ -33,24 +34,74 @@ def uniform_mod_primes(res: Words, parameters: LatticeParameters) -> None:
         assert ((counts - row.size / 256) ** 2 / (row.size / 256)).sum() < 400
 
 
-@pytest.mark.parametrize("layer", [LinearMap.dense(64, 12), LinearMap((4, 9, 9), 3, (3, 3))], ids=("dense", "conv"))
+def public_polynomial(packing: Packing, seed: bytes) -> Words:
+    """Return the values of a in the order of the full transform, from alpha = -D a in the server's order."""
+    order = server_order(TOY, packing.size)
+    inverse = np.array([[pow(int(d), -1, p) for d in row] for row, p in zip(order.scale, TOY.primes, strict=True)])
+    alpha = published(TOY, packing, seed)
+    out = np.empty_like(alpha)
+    out[..., order.positions] = reduce(alpha * inverse.astype(np.uint64)[:, None, None], TOY.primes)
+    return subtract(np.zeros_like(out), out, TOY.primes)
+
+
+def coefficients(values: Words) -> np.ndarray:
+    """Return polynomials of R_q, given by their values, as Python integers."""
+    return compose(transform(TOY, TOY.degree).inverse(values), TOY.primes)
+
+
+def textbook(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a * b in Z[x]/(x^N + 1), by the definition."""
+    full = np.append(np.convolve(a, b), [0])
+    return full[: TOY.degree] - full[TOY.degree :]
+
+
+FULL_LAYERS = pytest.mark.parametrize(
+    "layer", [LinearMap.dense(64, 12), LinearMap((4, 9, 9), 3, (3, 3))], ids=("dense", "conv")
+)
+"""Layers that use all components of their polynomials, so that b is complete."""
+
+
+@FULL_LAYERS
+def test_a_servers_half_is_a_rounded_coefficient_of_b_mask_minus_a_product(layer: LinearMap) -> None:
+    """The formula of [BKS19] by schoolbook products of Python integers; one group, one tile."""
+    rng, seed1, ring, packing = Prg.insecure_seed(3), Prg.insecure_seed(4), 40, pack_layer(layer, TOY.degree)
+    assert (packing.used, packing.groups) == (packing.step, 1)
+    key = keygen(TOY, rng)
+    weights = rng.ring(layer.weight_shape, 15).astype(np.int64) - (1 << 14)
+    seed, parts = encrypt(TOY, packing, weights, ring, key, rng)
+    a = coefficients(public_polynomial(packing, seed))[:, 0]
+    b = compose(parts.swapaxes(-1, -2)[..., ::-1].reshape(len(TOY.primes), -1, TOY.degree), TOY.primes)
+    ciphertexts, order = load(TOY, packing, seed, parts), server_order(TOY, packing.size).positions
+    mask = rng.words64((1, layer.inputs)).view(np.int64) >> np.int64(24)
+    shares = (
+        expand_share(TOY, packing, 1, seed1),
+        deal_share(TOY, packing, mask, key_values(TOY, key)[:, order], seed1),
+    )
+    for share in shares:
+        values = np.empty_like(share.product)
+        values[..., order] = share.product
+        results = []
+        for tile, product in enumerate(coefficients(values)[0]):
+            half = np.append(compose(share.mask, TOY.primes)[0], 0)[packing.input_index[tile, 0]]
+            half = np.append(half, [0] * (TOY.degree - len(half)))
+            results += [textbook(y, half) - textbook(x, product) for x, y in zip(a, b, strict=True)]
+        places = np.concatenate([r.reshape(packing.size, packing.step)[:, -1] for r in results])
+        wanted = places[packing.output_index] % TOY.modulus
+        rounded = ((wanted << (ring + 1)) + TOY.modulus) // (2 * TOY.modulus) % (1 << ring)
+        assert multiply(ciphertexts, share, ring)[0].tolist() == rounded.tolist()
+
+
+@FULL_LAYERS
 def test_decryption_leaves_message_plus_centred_binomial_error(layer: LinearMap) -> None:
-    """All components of both layers are in use, so b is complete and b - a s can be formed."""
+    """b - a s - m is small."""
     rng, ring, packing = Prg.insecure_seed(3), 40, pack_layer(layer, TOY.degree)
     assert packing.used == packing.step
     key = keygen(TOY, rng)
     weights = rng.ring(layer.weight_shape, 15).astype(np.int64) - (1 << 14)
     seed, parts = encrypt(TOY, packing, weights, ring, key, rng)
     b = parts.swapaxes(-1, -2)[..., ::-1].reshape(*parts.shape[:3], TOY.degree)
-    order = server_order(TOY, packing.size)
-    inverse = np.array([[pow(int(d), -1, p) for d in row] for row, p in zip(order.scale, TOY.primes, strict=True)])
-    alpha = published(TOY, packing, seed)
-    minus_a = np.empty_like(alpha)
-    minus_a[..., order.positions] = reduce(alpha * inverse.astype(np.uint64)[:, None, None], TOY.primes)
-    full = transform(TOY, TOY.degree)
-    plain = full.inverse(
-        reduce(full.forward(b) + reduce(minus_a * key_values(TOY, key)[:, None, None], TOY.primes), TOY.primes)
-    )
+    masked = reduce(public_polynomial(packing, seed) * key_values(TOY, key)[:, None, None], TOY.primes)
+    plain = subtract(b, transform(TOY, TOY.degree).inverse(masked), TOY.primes)
     message = np.zeros((len(plain), plain[0].size), np.uint64)
     message[:, packing.weight_index] = encode(weights, ring, TOY)
     error = compose(subtract(plain, message.reshape(plain.shape), TOY.primes), TOY.primes)
