@@ -21,9 +21,10 @@ from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
 from transport.limits import Limits
 from transport.meter import Meter
+from transport.network import NETWORKS, Jitter, Network
 from transport.observe import Observer
 from transport.shake import Refused, initiate, respond, turn_away
-from transport.shaped import NETWORKS, Jitter, Network, ShapedStream
+from transport.shaped import ShapedStream
 from transport.wire import Wire
 
 _FIRST_PAUSE = 0.05

@@ -10,96 +10,18 @@ Left out: TCP's own behaviour (slow start, acknowledgements, loss) and the heade
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import math
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import trio
 
-Jitter = Callable[[], float]
-"""Returns the next number in [0, 1): how much of the greatest jitter a piece gets."""
+from transport.network import NETWORKS, Jitter, Network, parse_network, seeded_jitter
+
+__all__ = ["NETWORKS", "Jitter", "Network", "ShapedStream", "parse_network", "seeded_jitter", "sleep_until"]
 
 _MOST_TRAVELLING = 256 * 2**20
 """Bytes on one direction of a link above which a sender waits for the receiver, so that memory stays bounded."""
 _SPIN_SECONDS = 0.0015
 """Shorter waits are spun: the system's timer of an event loop has steps of a millisecond."""
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What lies between two parties, the same in both directions.
-
-    Attributes:
-        latency: seconds that a byte travels one way; half of what `ping` shows.
-        bandwidth: bytes a second in each direction of each link; infinite takes no time.
-        jitter: seconds that are added at most.
-    """
-
-    latency: float = 0.0
-    bandwidth: float = math.inf
-    jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.latency < math.inf and 0 <= self.jitter < math.inf and self.bandwidth > 0):
-            raise ValueError(f"a network needs latency and jitter of at least 0 and a bandwidth above 0: {self}")
-
-    def seconds(self, size: int) -> float:
-        """Return how long `size` bytes take over an idle link, without jitter."""
-        return size / self.bandwidth + self.latency
-
-    @property
-    def shapes(self) -> bool:
-        """False if nothing would be delayed."""
-        return self != Network()
-
-
-NETWORKS = {
-    "none": Network(),
-    "lan": Network(latency=0.00025, bandwidth=1e9 / 8),
-    "wan": Network(latency=0.020, bandwidth=100e6 / 8),
-    "4g": Network(latency=0.025, bandwidth=20e6 / 8),
-}
-"""Names for `parse_network`. lan: 1 Gbit/s, round trip 0.5 ms; wan: 100 Mbit/s, round trip 40 ms: the usual pair of
-settings in the field, with more modest bandwidths than most papers on private inference have. 4g: 20 Mbit/s, round
-trip 50 ms: a mobile uplink on an ordinary day."""
-
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|kbit|mbit|gbit)", re.ASCII)
-
-
-def parse_network(text: str) -> Network:
-    """Return the network behind a name or "LATENCY[,BANDWIDTH[,JITTER]]", for instance "20ms,100mbit".
-
-    Latency and jitter are one way, in us, ms or s; bandwidth in kbit, mbit or gbit a second, powers of ten.
-
-    Raises:
-        ValueError: saying what would be understood.
-    """
-    word = text.strip().lower()
-    if word in NETWORKS:
-        return NETWORKS[word]
-    matches = [_QUANTITY.fullmatch(part.strip()) for part in word.split(",")]
-    wanted = ("s", "bit", "s")
-    if len(matches) > len(wanted) or not all(m and m[2].endswith(w) for m, w in zip(matches, wanted, strict=False)):
-        names = ", ".join(NETWORKS)
-        raise ValueError(f"expected {names} or LATENCY,BANDWIDTH[,JITTER] such as 20ms,100mbit; came {text!r}")
-    values = [float(m[1]) * _UNITS[m[2]] for m in matches if m]
-    return Network(*values)
-
-
-def seeded_jitter(seed: bytes) -> Jitter:
-    """Return numbers in [0, 1) that depend on `seed` alone: repeatable, and no secret."""
-    numbers = _hashed(seed)
-    return lambda: next(numbers)
-
-
-def _hashed(seed: bytes) -> Iterator[float]:
-    for count in itertools.count():
-        digest = hashlib.sha256(seed + count.to_bytes(8, "big")).digest()
-        yield int.from_bytes(digest[:6], "big") / 2**48
 
 
 class ShapedStream(trio.abc.HalfCloseableStream):
