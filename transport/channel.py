@@ -67,6 +67,7 @@ class Channel:
         self._cause: BaseException | None = None
         self._spoke = trio.current_time()
         self._room: trio.Event | None = None
+        self._failed = trio.Event()
         self._ended = trio.Event()
         self._closing = False
         self._parted = False
@@ -88,6 +89,12 @@ class Channel:
             if self._parted and not self._closing:
                 await self._say(Kind.BYE, b"")
             nursery.cancel_scope.cancel()
+
+    async def wait_end(self) -> TransportError:
+        """Wait until the link has ended, whoever ended it, and return what a wait on it would raise."""
+        await self._failed.wait()
+        failure = self._failure or self._closed_by_us
+        return failure("waiting for nothing in particular")
 
     async def aclose(self) -> None:
         """Say goodbye and close; the peer's waits then end with PeerLost, ours with LinkClosed."""
@@ -222,6 +229,7 @@ class Channel:
         """End the link for every wait, now and later; the first failure stays."""
         if self._failure is None:
             self._failure, self._cause = failure, cause
+            self._failed.set()
         self._waits.end_all()
 
     def _cut_off(self, what: str) -> TransportError:

@@ -8,8 +8,8 @@ The same call with a `MemoryHub` in place of `Tcp` links actors of one process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -123,6 +123,7 @@ async def open_mesh(
     Raises:
         PeerTimeout: some links do not stand after `join_seconds`; names each, with the last error.
         HandshakeMismatch: an expected peer does not agree; both ends raise it.
+        PeerAbort, PeerLost: a peer that was there has left again before all were.
         TransportError: the address to listen on cannot be used.
     """
     gathering = _Gathering(hello, carrier, listen, inbound, outbound or {}, options or MeshOptions())
@@ -184,12 +185,12 @@ class _Gathering:
         self._options = options
         self._errors: dict[str, str] = {}
         self._last_refusal = ""
-        self._fatal: HandshakeMismatch | None = None
+        self._fatal: TransportError | None = None
         self._done = trio.Event()
 
     async def gather(self, nursery: trio.Nursery) -> None:
         """Make all links; their channels run in `nursery`."""
-        self._nursery = nursery
+        self._nursery = self._joiners = nursery
         self._began = trio.current_time()
         listener = await self._carrier.listen(self._listen) if self._listen else None
         try:
@@ -219,6 +220,7 @@ class _Gathering:
 
     async def _join(self, listener: Listener | None) -> None:
         async with trio.open_nursery() as joiners:
+            self._joiners = joiners
             if listener is not None:
                 joiners.start_soon(self._accept, listener, joiners)
             for peer, address in self._outbound.items():
@@ -243,11 +245,11 @@ class _Gathering:
 
     async def _welcome(self, stream: trio.abc.Stream, places: trio.Semaphore) -> None:
         try:
-            async with self._handshake(stream, "a caller") as wire:
+            async with self._handshake(stream, "a caller", self._refuse) as wire:
                 theirs = await respond(wire, self._choose)
                 self._add(theirs.local, wire)
-        except TransportError as error:
-            self._refuse(str(error))
+        except TransportError:
+            return
         finally:
             places.release()
 
@@ -263,21 +265,24 @@ class _Gathering:
         return self._hello.to(theirs.local)
 
     async def _dial(self, peer: str, address: str) -> None:
+        def note(why: str) -> None:
+            self._errors[peer] = why
+
         pause = _FIRST_PAUSE
         while peer not in self.links:
             try:
                 stream = await self._carrier.connect(address)
-                async with self._handshake(stream, peer) as wire:
+                async with self._handshake(stream, peer, note) as wire:
                     await initiate(wire, self._hello.to(peer))
                     self._add(peer, wire)
             except TransportError as error:
-                self._errors[peer] = str(error)
+                note(str(error))
                 await trio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     @asynccontextmanager
-    async def _handshake(self, stream: trio.abc.Stream, name: str) -> AsyncIterator[Wire]:
-        """Give a wire for a handshake in the block; if it fails, tell the other end why and close.
+    async def _handshake(self, stream: trio.abc.Stream, name: str, note: Callable[[str], None]) -> AsyncIterator[Wire]:
+        """Give a wire for a handshake in the block; if it fails, note why, tell the other end, close, and raise.
 
         A HandshakeMismatch ends the gathering: an expected peer that does not agree will not agree later.
         """
@@ -286,19 +291,16 @@ class _Gathering:
             stream = ShapedStream(stream, network, self._nursery, jitter)
         wire = Wire(stream, name, frame_bytes=CONTROL_LIMIT)
         try:
-            with trio.fail_after(self._options.handshake_seconds):
+            with _in_time(self._options.handshake_seconds, name):
                 yield wire
-        except trio.TooSlowError as error:
-            late = f"{name} did not greet within {self._options.handshake_seconds:g} s"
-            await self._give_up(wire, late)
-            raise PeerTimeout(late) from error
-        except TransportError as error:
+        except HandshakeMismatch as error:
             await self._give_up(wire, str(error))
-            if not isinstance(error, HandshakeMismatch):
-                raise
-            self._fatal = error
-            self._done.set()
-            await trio.sleep_forever()
+            self._stop(error)
+            raise
+        except TransportError as error:
+            note(str(error))
+            await self._give_up(wire, str(error))
+            raise
         except BaseException:
             await self._give_up(wire, "the party that was called has stopped waiting")
             raise
@@ -325,7 +327,17 @@ class _Gathering:
         )
         self.links[peer] = channel
         self._nursery.start_soon(channel.run)
+        self._joiners.start_soon(self._mourn, channel)
         self._finish_if_complete()
+
+    async def _mourn(self, channel: Channel) -> None:
+        """Stop waiting for others when a link that stood has ended: this run will not come about."""
+        self._stop(await channel.wait_end())
+
+    def _stop(self, error: TransportError) -> None:
+        if self._fatal is None:
+            self._fatal = error
+        self._done.set()
 
     def _finish_if_complete(self) -> None:
         if len(self.links) == len(self._inbound) + len(self._outbound):
@@ -356,6 +368,15 @@ class _Gathering:
                     + (f", last error: {last}" if last else "")
                 )
         return lines
+
+
+@contextmanager
+def _in_time(seconds: float, name: str) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError as error:
+        raise PeerTimeout(f"{name} did not greet within {seconds:g} s") from error
 
 
 def _blame(failure: BaseException, local: str) -> tuple[str, str]:
