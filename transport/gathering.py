@@ -1,0 +1,293 @@
+"""How one party's links come about: who calls and who is called, strangers, disagreement, and the time it may take."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from transport.carrier import Carrier, Listener
+from transport.channel import LAST_WORDS_SECONDS, Channel
+from transport.errors import HandshakeMismatch, PeerAbort, PeerTimeout, TransportError
+from transport.framing import CONTROL_LIMIT
+from transport.handshake import Hello
+from transport.limits import Limits
+from transport.meter import Meter
+from transport.network import NETWORKS, Jitter, Network
+from transport.observe import Observer
+from transport.shake import Refused, initiate, respond, turn_away
+from transport.shaped import ShapedStream
+from transport.wire import Wire
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+_MOST_GUESTS = 64
+"""Connections whose handshake is under way at one time; more wait in the system's queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshOptions:
+    """How a party gathers and keeps its links.
+
+    Attributes:
+        limits: of every channel.
+        join_seconds: until when all links must stand.
+        handshake_seconds: how long one caller may take to greet.
+        network: latency and bandwidth that are put on every link, handshake included.
+        jitter: where the jitter of `network` comes from.
+        servers: whose links count as rounds between servers.
+        meter: counts all links of this party.
+        observer: is told of each message.
+        report: is given a line of text a second while peers are missing, and one for each caller turned away.
+        bound: is given the address we listen on, once the port is known.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    join_seconds: float = 60.0
+    handshake_seconds: float = 10.0
+    network: Network = NETWORKS["none"]
+    jitter: Jitter | None = None
+    servers: Collection[str] = ("E1", "E2")
+    meter: Meter | None = None
+    observer: Observer | None = None
+    report: Callable[[str], None] | None = None
+    bound: Callable[[str], None] | None = None
+
+
+class Links(dict[str, Channel]):
+    """Peer -> channel. `refused` counts the callers that were turned away while the links were gathered."""
+
+    refused: int = 0
+
+
+class Gathering:
+    """The links of one party while they are being made."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        carrier: Carrier,
+        listen: str,
+        inbound: Collection[str],
+        outbound: Mapping[str, str],
+        options: MeshOptions,
+    ) -> None:
+        if inbound and not listen:
+            raise ValueError(f"{hello.local} expects {', '.join(inbound)} to call and has no address to listen on")
+        if set(inbound) & set(outbound) or hello.local in {*inbound, *outbound}:
+            raise ValueError(f"{hello.local}: a peer either calls or is called, and is not ourselves")
+        self.links = Links()
+        self._hello = hello
+        self._carrier = carrier
+        self._listen = listen
+        self._inbound = tuple(inbound)
+        self._outbound = dict(outbound)
+        self._options = options
+        self._errors: dict[str, str] = {}
+        self._last_refusal = ""
+        self._fatal: TransportError | None = None
+        self._done = trio.Event()
+
+    async def gather(self, nursery: trio.Nursery) -> None:
+        """Make all links; their channels run in `nursery`."""
+        self._nursery = self._joiners = nursery
+        self._began = trio.current_time()
+        listener = await self._carrier.listen(self._listen) if self._listen else None
+        try:
+            if listener is not None and self._options.bound is not None:
+                self._options.bound(listener.address)
+            self._finish_if_complete()
+            with trio.move_on_after(self._options.join_seconds) as scope:
+                await self._join(listener)
+        finally:
+            if listener is not None:
+                with trio.CancelScope(shield=True):
+                    await listener.aclose()
+        if self._fatal is not None:
+            raise self._fatal
+        if scope.cancelled_caught:
+            raise PeerTimeout("; ".join(self._lines()) + ": start the missing parties, or check the addresses")
+
+    async def part(self, failure: BaseException | None) -> None:
+        """Tell every peer goodbye, or what went wrong."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                for channel in self.links.values():
+                    if failure is None:
+                        nursery.start_soon(channel.aclose)
+                    else:
+                        nursery.start_soon(channel.abort, *_blame(failure, self._hello.local))
+
+    async def _join(self, listener: Listener | None) -> None:
+        async with trio.open_nursery() as joiners:
+            self._joiners = joiners
+            if listener is not None:
+                joiners.start_soon(self._accept, listener, joiners)
+            for peer, address in self._outbound.items():
+                joiners.start_soon(self._dial, peer, address)
+            joiners.start_soon(self._tell)
+            await self._done.wait()
+            joiners.cancel_scope.cancel()
+
+    async def _accept(self, listener: Listener, joiners: trio.Nursery) -> None:
+        places = trio.Semaphore(_MOST_GUESTS)
+        while True:
+            await places.acquire()
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                # Too many open files, or a caller that was gone again: others may still join.
+                self._refuse(f"accepting failed: {error}")
+                await trio.sleep(_FIRST_PAUSE)
+                places.release()
+                continue
+            joiners.start_soon(self._welcome, stream, places)
+
+    async def _welcome(self, stream: trio.abc.Stream, places: trio.Semaphore) -> None:
+        try:
+            async with self._handshake(stream, "a caller", self._refuse) as wire:
+                theirs = await respond(wire, self._choose)
+                self._add(theirs.local, wire)
+        except TransportError:
+            return
+        finally:
+            places.release()
+
+    def _choose(self, theirs: Hello) -> Hello:
+        """Return the greeting for a caller. Raises Refused."""
+        own = self._hello.local
+        if theirs.local != own and theirs.local not in self._inbound:
+            expected = ", ".join(self._inbound) or "nobody"
+            version = f" (protocol version {theirs.version}, ours {self._hello.version})"
+            raise Refused(f"{own} does not expect a call from {theirs.local}{version}, only from {expected}")
+        if theirs.local in self.links:
+            raise Refused(f"{own} is linked to a {theirs.local} already: is it running twice?")
+        return self._hello.to(theirs.local)
+
+    async def _dial(self, peer: str, address: str) -> None:
+        def note(why: str) -> None:
+            self._errors[peer] = why
+
+        pause = _FIRST_PAUSE
+        while peer not in self.links:
+            try:
+                stream = await self._carrier.connect(address)
+                async with self._handshake(stream, peer, note) as wire:
+                    await initiate(wire, self._hello.to(peer))
+                    self._add(peer, wire)
+            except TransportError as error:
+                note(str(error))
+                await trio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _handshake(self, stream: trio.abc.Stream, name: str, note: Callable[[str], None]) -> AsyncIterator[Wire]:
+        """Give a wire for a handshake in the block; if it fails, note why, tell the other end, close, and raise.
+
+        A HandshakeMismatch ends the gathering: an expected peer that does not agree will not agree later.
+        """
+        network, jitter = self._options.network, self._options.jitter
+        if network.shapes:
+            stream = ShapedStream(stream, network, self._nursery, jitter)
+        wire = Wire(stream, name, frame_bytes=CONTROL_LIMIT)
+        try:
+            with _in_time(self._options.handshake_seconds, name):
+                yield wire
+        except HandshakeMismatch as error:
+            await self._give_up(wire, str(error))
+            self._stop(error)
+            raise
+        except TransportError as error:
+            note(str(error))
+            await self._give_up(wire, str(error))
+            raise
+        except BaseException:
+            await self._give_up(wire, "the party that was called has stopped waiting")
+            raise
+
+    async def _give_up(self, wire: Wire, reason: str) -> None:
+        with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
+            scope.shield = True
+            await turn_away(wire, self._hello.local, reason)
+        with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
+            scope.shield = True
+            await wire.aclose()
+
+    def _add(self, peer: str, wire: Wire) -> None:
+        own, options = self._hello.local, self._options
+        server = own in options.servers and peer in options.servers
+        channel = Channel(
+            wire,
+            own,
+            peer,
+            limits=options.limits,
+            meter=options.meter.link(peer, server=server) if options.meter is not None else None,
+            server_link=server,
+            observer=options.observer,
+        )
+        self.links[peer] = channel
+        self._nursery.start_soon(channel.run)
+        self._joiners.start_soon(self._mourn, channel)
+        self._finish_if_complete()
+
+    async def _mourn(self, channel: Channel) -> None:
+        """Stop waiting for others when a link that stood has ended: this run will not come about."""
+        self._stop(await channel.wait_end())
+
+    def _stop(self, error: TransportError) -> None:
+        if self._fatal is None:
+            self._fatal = error
+        self._done.set()
+
+    def _finish_if_complete(self) -> None:
+        if len(self.links) == len(self._inbound) + len(self._outbound):
+            self._done.set()
+
+    def _refuse(self, why: str) -> None:
+        self.links.refused += 1
+        self._last_refusal = why
+        if self._options.report is not None:
+            self._options.report(f"{self._hello.local}: turned a caller away: {why}")
+
+    async def _tell(self) -> None:
+        while self._options.report is not None:
+            await trio.sleep(1)
+            for line in self._lines():
+                self._options.report(line)
+
+    def _lines(self) -> list[str]:
+        """Say for each missing peer how long we have waited and what went wrong last."""
+        waited = f"{trio.current_time() - self._began:.0f} s of {self._options.join_seconds:g} s"
+        lines = []
+        for peer in (*self._inbound, *self._outbound):
+            if peer not in self.links:
+                last = self._errors.get(peer, "") if peer in self._outbound else self._last_refusal
+                where = f" ({self._outbound[peer]})" if peer in self._outbound else " to call"
+                lines.append(
+                    f"{self._hello.local}: waiting for {peer}{where}, {waited}"
+                    + (f", last error: {last}" if last else "")
+                )
+        return lines
+
+
+@contextmanager
+def _in_time(seconds: float, name: str) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError as error:
+        raise PeerTimeout(f"{name} did not greet within {seconds:g} s") from error
+
+
+def _blame(failure: BaseException, local: str) -> tuple[str, str]:
+    """Return who failed first and what may be said about it."""
+    first = failure
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if isinstance(first, PeerAbort):
+        return first.origin, first.reason
+    if hasattr(first, "exit_code"):
+        return local, str(first)
+    return local, f"internal error ({type(first).__name__})"
