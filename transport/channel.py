@@ -13,7 +13,7 @@ import trio
 from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError, UnexpectedMessage
 from transport.framing import MAX_DEPTH, Frame, Kind
 from transport.handshake import decode_abort, encode_abort
-from transport.interfaces import Clock, Endpoint, Phase, Tag
+from transport.interfaces import Clock, Describe, Endpoint, Phase, Tag, describe_plainly
 from transport.limits import Limits
 from transport.mailbox import Mailboxes, key_of
 from transport.meter import LinkMeter
@@ -40,6 +40,7 @@ class Channel:
         meter: counts this channel; None counts nothing.
         server_link: both ends are servers, so a message here is a round.
         observer: is told of each message.
+        describe: says what a tag of a query is, in the errors of this channel.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Channel:
         meter: LinkMeter | None = None,
         server_link: bool = False,
         observer: Observer | None = None,
+        describe: Describe = describe_plainly,
     ) -> None:
+        self.describe = describe
         self.local, self.peer, self.server_link = local, peer, server_link
         self.limits = limits or Limits()
         wire.expect(peer, self.limits.frame_bytes)
@@ -62,7 +65,7 @@ class Channel:
         self._observer = observer
         self._lock = trio.Lock()
         self._mail = Mailboxes(self.limits.buffered_bytes)
-        self._waits = Waits(local, peer, self.limits)
+        self._waits = Waits(local, peer, self.limits, describe)
         self._failure: _Failure | None = None
         self._cause: BaseException | None = None
         self._spoke = trio.current_time()
@@ -108,10 +111,10 @@ class Channel:
         """Send one message of a query: see `Endpoint.send`."""
         failure = self._failure
         if failure is not None:
-            raise failure(f"sending {tag} of query {query}") from self._cause
+            raise failure(f"sending {self.describe(tag, query)}") from self._cause
         depth, rounds = clock.depth + 1, clock.rounds + self.server_link
         if depth > MAX_DEPTH:
-            raise TransportError(f"{self.local}: {tag} of query {query} would end a chain of {depth} messages")
+            raise TransportError(f"{self.local}: {self.describe(tag, query)} would end a chain of {depth} messages")
         if tag.phase is Phase.CONTROL:
             raise ValueError(f"{tag}: protocols send in the phases setup, offline and online")
         began = trio.current_time()
@@ -141,19 +144,19 @@ class Channel:
         frame = await self._waits.wait_frame(key, query, tag, since) if self._failure is None else None
         if frame is None:
             failure = self._failure or self._closed_by_us
-            raise failure(f"waiting for {tag} of query {query}") from self._cause
+            raise failure(f"waiting for {self.describe(tag, query)}") from self._cause
         return frame
 
     def _check(self, frame: Frame, tag: Tag, number: int, query: int, most: int) -> None:
         if frame.tag != number:
             raise UnexpectedMessage(
-                f"{self.local}: query {query}: expected from {self.peer} {tag}, came {Tag.unpack(frame.tag)}: "
-                "the two run different protocols or networks"
+                f"{self.local}: expected from {self.peer} {self.describe(tag, query)}, "
+                f"came {self.describe(Tag.unpack(frame.tag), query)}: the two run different protocols or networks"
             )
         if len(frame.payload) > most:
             raise FrameError(
-                f"{self.local}: query {query}, {tag}: expected at most {most} bytes from {self.peer}, "
-                f"came {len(frame.payload)}"
+                f"{self.local}: expected from {self.peer} at most {most} bytes as {self.describe(tag, query)}, "
+                f"came {len(frame.payload)}: the two run different protocols or networks"
             )
 
     async def _send_frame(
@@ -174,7 +177,7 @@ class Channel:
                 await self._ended.wait()
             if self._failure is None:
                 raise
-            raise self._failure(f"sending {Tag.unpack(tag)} of query {query}") from error
+            raise self._failure(f"sending {self.describe(Tag.unpack(tag), query)}") from error
         finally:
             self._lock.release()
 
@@ -192,6 +195,8 @@ class Channel:
                     await self._wait_room()
         except TransportError as error:
             kind, words = type(error), str(error)
+            if kind is FrameError:
+                words += ": what sent this is not pehealth, or something on the way changes bytes"
             self._fail(lambda what: kind(f"{self.local}: {words}; we were {what}"), error)
         finally:
             self._ended.set()
@@ -233,10 +238,14 @@ class Channel:
         self._waits.end_all()
 
     def _cut_off(self, what: str) -> TransportError:
-        return PeerLost(f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}")
+        return PeerLost(
+            f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}: see what {self.peer} says"
+        )
 
     def _said_goodbye(self, what: str) -> TransportError:
-        return PeerLost(f"{self.local}: {self.peer} said goodbye and closed the link; we were {what}")
+        return PeerLost(
+            f"{self.local}: {self.peer} said goodbye and closed the link; we were {what}: it thinks that it is done"
+        )
 
     def _closed_by_us(self, what: str) -> TransportError:
         return LinkClosed(f"{self.local}: we closed the link to {self.peer} and were {what}")
@@ -325,6 +334,10 @@ class _QueryEnd:
     def peer(self) -> str:
         """The other party's name."""
         return self._channel.peer
+
+    def describe(self, tag: Tag) -> str:
+        """See `Endpoint.describe`."""
+        return self._channel.describe(tag, self._query)
 
     async def send(self, tag: Tag, payload: bytes | bytearray | memoryview) -> None:
         """See `Endpoint.send`."""

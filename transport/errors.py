@@ -26,10 +26,19 @@ class HandshakeMismatch(TransportError):
 
     exit_code = 2
 
-    def __init__(self, peer: str, field: str, ours: object, theirs: object, remedy: str = "") -> None:
+    def __init__(
+        self, peer: str, field: str, ours: object, theirs: object, remedy: str = "", *, local: str = ""
+    ) -> None:
         self.peer, self.field, self.ours, self.theirs = peer, field, ours, theirs
+        head = f"{local}: " if local else ""
         tail = f"; {remedy}" if remedy else ""
-        super().__init__(f"handshake with {peer}: {field} differs: ours {ours!r}, theirs {theirs!r}{tail}")
+        super().__init__(f"{head}handshake with {peer}: {field} differs: ours {ours!r}, theirs {theirs!r}{tail}")
+
+
+class AddressUnusable(TransportError):
+    """The address to listen on cannot be used: taken, not ours, not allowed; names it, and the remedy."""
+
+    exit_code = 2
 
 
 class FrameError(TransportError):

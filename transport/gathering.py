@@ -13,6 +13,7 @@ from transport.channel import LAST_WORDS_SECONDS, Channel
 from transport.errors import HandshakeMismatch, PeerAbort, PeerTimeout, TransportError
 from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
+from transport.interfaces import Describe, describe_plainly
 from transport.limits import Limits
 from transport.meter import Meter
 from transport.network import NETWORKS, Jitter, Network
@@ -42,6 +43,7 @@ class MeshOptions:
         observer: is told of each message.
         report: is given a line of text a second while peers are missing, and one for each caller turned away.
         bound: is given the address we listen on, once the port is known.
+        describe: says what a tag of a query is, for errors.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -54,6 +56,7 @@ class MeshOptions:
     observer: Observer | None = None
     report: Callable[[str], None] | None = None
     bound: Callable[[str], None] | None = None
+    describe: Describe = describe_plainly
 
 
 class Links(dict[str, Channel]):
@@ -226,6 +229,7 @@ class Gathering:
             meter=options.meter.link(peer, server=server) if options.meter is not None else None,
             server_link=server,
             observer=options.observer,
+            describe=options.describe,
         )
         self.links[peer] = channel
         self._nursery.start_soon(channel.run)

@@ -100,7 +100,7 @@ def compare(ours: Hello, theirs: Hello) -> None:
 
     def demand(name: str, our: object, their: object, remedy: str) -> None:
         if our != their:
-            raise HandshakeMismatch(peer, name, our, their, remedy)
+            raise HandshakeMismatch(peer, name, our, their, remedy, local=ours.local)
 
     demand("protocol version", ours.version, theirs.version, "install the same release of pehealth at both ends")
     _compare_names(ours, theirs)
@@ -116,16 +116,16 @@ def _compare_names(ours: Hello, theirs: Hello) -> None:
     peer = theirs.local
     if ours.local == peer:
         remedy = f"both ends say that they are {peer}: start one of them as another party"
-        raise HandshakeMismatch(peer, "name", ours.local, peer, remedy)
+        raise HandshakeMismatch(peer, "name", ours.local, peer, remedy, local=ours.local)
     if ours.wanted != peer:
         remedy = f"we wanted {ours.wanted} and reached {peer}: check the addresses"
-        raise HandshakeMismatch(peer, "peer's name", ours.wanted, peer, remedy)
+        raise HandshakeMismatch(peer, "peer's name", ours.wanted, peer, remedy, local=ours.local)
     if theirs.wanted != ours.local:
         remedy = f"{peer} wanted {theirs.wanted} and reached {ours.local}: check the addresses"
-        raise HandshakeMismatch(peer, "wanted name", ours.local, theirs.wanted, remedy)
+        raise HandshakeMismatch(peer, "wanted name", ours.local, theirs.wanted, remedy, local=ours.local)
     if ours.role and ours.role == theirs.role:
         remedy = f"both ends say that they are {ours.role}: start one of them as another party"
-        raise HandshakeMismatch(peer, "role", ours.role, theirs.role, remedy)
+        raise HandshakeMismatch(peer, "role", ours.role, theirs.role, remedy, local=ours.local)
 
 
 def encode_abort(origin: str, reason: str) -> bytes:

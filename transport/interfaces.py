@@ -7,6 +7,7 @@ count it in the same place without any ambient state, and many queries can share
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +53,15 @@ class Tag:
         return f"{self.phase.name.lower()} layer {self.layer} step {self.step}"
 
 
+Describe = Callable[[Tag, int], str]
+"""Says in words what a tag of a query is, for messages to people."""
+
+
+def describe_plainly(tag: Tag, query: int) -> str:
+    """Describe a tag without knowing the names of layers."""
+    return f"{tag} of query {query}"
+
+
 @dataclass(slots=True)
 class Clock:
     """The causal clock of one party in one phase of one query [Lam78].
@@ -82,6 +92,10 @@ class Endpoint(Protocol):
     @property
     def peer(self) -> str:
         """The other party's name."""
+        ...
+
+    def describe(self, tag: Tag) -> str:
+        """Return in words what a tag of this query is, for messages to people."""
         ...
 
     async def send(self, tag: Tag, payload: bytes | bytearray | memoryview) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import trio
 
-from transport.errors import TransportError
+from transport.errors import AddressUnusable
 
 _MOST_BUFFERED = 2**20
 
@@ -183,9 +183,9 @@ class MemoryHub:
         self._changed = trio.lowlevel.ParkingLot()
 
     async def listen(self, address: str) -> MemoryListener:
-        """Be reachable under `address`. Raises TransportError if someone is already."""
+        """Be reachable under `address`. Raises AddressUnusable if someone is already."""
         if address in self._listeners:
-            raise TransportError(f"{address} is in use: another party of this process listens there; use another name")
+            raise AddressUnusable(f"{address} is in use: another party of this process listens there; use another name")
         await trio.lowlevel.checkpoint()
         listener = self._listeners[address] = MemoryListener(self, address)
         self._changed.unpark_all()

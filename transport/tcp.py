@@ -6,7 +6,7 @@ import errno
 
 import trio
 
-from transport.errors import PeerLost, TransportError
+from transport.errors import AddressUnusable, PeerLost
 from transport.sockets import TcpStream
 
 
@@ -47,12 +47,12 @@ class Tcp:
     """The network as a `Carrier`. Small frames leave at once: TCP_NODELAY is on for every stream."""
 
     async def listen(self, address: str) -> TcpListener:
-        """Be reachable under `address`. Raises TransportError naming the address and what to do."""
+        """Be reachable under `address`. Raises AddressUnusable naming the address and what to do."""
         host, port = parse_address(address)
         try:
             listeners = await trio.open_tcp_listeners(port, host=host)
         except OSError as error:
-            raise TransportError(f"cannot listen on {address}: {_why(error)}; {_remedy(error)}") from error
+            raise AddressUnusable(f"cannot listen on {address}: {_why(error)}; {_remedy(error)}") from error
         for spare in listeners[1:]:
             await spare.aclose()
         bound = listeners[0].socket.getsockname()

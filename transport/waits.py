@@ -11,7 +11,7 @@ import trio
 
 from transport.errors import PeerTimeout
 from transport.framing import Frame
-from transport.interfaces import Tag
+from transport.interfaces import Describe, Tag, describe_plainly
 from transport.limits import Limits
 
 _LATE_SECONDS = 1.0
@@ -37,14 +37,15 @@ class Waits:
         local: our name.
         peer: the other party's name.
         limits: how long a wait may last, and how long the peer may be silent.
+        describe: says what a tag of a query is.
     """
 
-    def __init__(self, local: str, peer: str, limits: Limits) -> None:
+    def __init__(self, local: str, peer: str, limits: Limits, describe: Describe = describe_plainly) -> None:
         self.heard = trio.current_time()
         """When anything at all came from the peer."""
         self.stopped: str = ""
         """Why we do not read at present; silence is then our own doing."""
-        self._local, self._peer, self._limits = local, peer, limits
+        self._local, self._peer, self._limits, self._describe = local, peer, limits, describe
         self._waiters: dict[int, _Waiter] = {}
 
     async def wait_frame(self, key: int, query: int, tag: Tag, since: float) -> Frame | None:
@@ -120,7 +121,7 @@ class Waits:
                 trio.lowlevel.reschedule(waiter.task)
 
     def _timeout(self, waiter: _Waiter, now: float) -> PeerTimeout:
-        missing = f"{waiter.tag} of query {waiter.query} from {self._peer}"
+        missing = f"{self._describe(waiter.tag, waiter.query)} from {self._peer}"
         told = f"{self._local}: no {missing}, waited {now - waiter.since:.1f} s"
         if self.stopped:
             return PeerTimeout(f"{told}; we have stopped reading from {self._peer}: {self.stopped}")
