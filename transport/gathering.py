@@ -10,7 +10,7 @@ import trio
 
 from transport.carrier import Carrier, Listener
 from transport.channel import LAST_WORDS_SECONDS, Channel
-from transport.errors import HandshakeMismatch, PeerAbort, PeerTimeout, TransportError
+from transport.errors import HandshakeMismatch, PeerTimeout, TransportError
 from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
 from transport.interfaces import Describe, describe_plainly
@@ -290,8 +290,8 @@ def _blame(failure: BaseException, local: str) -> tuple[str, str]:
     first = failure
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    if isinstance(first, PeerAbort):
-        return first.origin, first.reason
+    if hasattr(first, "origin") and hasattr(first, "reason"):  # a PeerAbort, or what a layer above made of one
+        return str(first.origin), str(first.reason)
     if hasattr(first, "exit_code"):
-        return local, str(first)
+        return local, str(first).removeprefix(f"{local}: ")
     return local, f"internal error ({type(first).__name__})"
