@@ -283,7 +283,7 @@ def _leaf_corrections(spec: DcfSpec, hash_: Mmo, alpha: Words, beta: Words, ends
 def _evaluate_chunk(common: DcfCommon, here: slice, roots: Blocks, x: Words, pick: Words | None) -> Words:
     """Walk down x's path a group of levels at a time: few calls, and buffers that stay in the cache."""
     spec, count = common.spec, len(x)
-    group = max(1, _GROUP_BLOCKS // count)
+    group = max(1, _GROUP_BLOCKS // (count * spec.value_blocks))
     hash_ = Mmo(common.hash_key, group * spec.value_blocks * count)
     sides = _path(spec, x)
     states = np.empty((group + 1, count, 2), np.uint64)

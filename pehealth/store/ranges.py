@@ -41,12 +41,5 @@ class Ranges:
         """Return the set with single indices added."""
         return self | Ranges.of((i, i + 1) for i in indices)
 
-    def overlap(self, first: int, end: int) -> tuple[int, int] | None:
-        """Return the first part of [first, end) that is in the set, or None."""
-        for a, b in self.spans:
-            if max(a, first) < min(b, end):
-                return max(a, first), min(b, end)
-        return None
-
     def __str__(self) -> str:
         return ", ".join(str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in self.spans) or "none"
