@@ -20,6 +20,7 @@ from pehealth.errors import ConfigError
 COMMANDS = {
     "demo": ("parties.commands.demo:demo", "A private inference on real data, each party a process; the report."),
     "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
+    "bench": ("parties.commands.bench:bench", "Measure engines side by side: latency, throughput, bytes, memory."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
 }
 GROUPS = {

@@ -39,8 +39,13 @@ def run(request: RunRequest, progress: Progress, *, command: str = "run") -> Run
         PehealthError, TransportError or an exception group of them; nothing is left running.
     """
     job = resolve(request)
+    return assemble(job, perform_job(job, progress), command)
+
+
+def perform_job(job: Job, progress: Progress) -> Outcome:
+    """Run a job with all its parties to the end and return what was measured."""
     clock = trio.testing.MockClock(autojump_threshold=0) if is_virtual(job.request) else None
-    return trio.run(execute, job, progress, command, clock=clock)
+    return trio.run(execute, job, progress, clock=clock)
 
 
 def plan(request: RunRequest) -> PlanResult:
@@ -57,18 +62,17 @@ def is_virtual(request: RunRequest) -> bool:
     return request.transport is Transport.MEMORY and request.network is not None
 
 
-async def execute(job: Job, progress: Progress, command: str) -> RunResult:
-    """Run a job with all its parties and return its record."""
+async def execute(job: Job, progress: Progress) -> Outcome:
+    """Run a job with all its parties."""
     starts = start_all(job)
     if job.request.transport is Transport.PROCESSES:
         async with spawn(list(starts)) as crew:
             for name, start in starts.items():
                 await crew.send(name, start.to_wire())
-            outcome = await conduct(crew, time.monotonic, progress, job)
+            return await conduct(crew, time.monotonic, progress, job)
     else:
         async with in_process(starts, job) as local:
-            outcome = await conduct(local, trio.current_time, progress, job)
-    return assemble(job, outcome, command)
+            return await conduct(local, trio.current_time, progress, job)
 
 
 async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job: Job) -> Outcome:

@@ -30,6 +30,7 @@ EXIT_CODES = {
     "LinkClosed": 3,
     "PeerLost": 3,
     "PeerTimeout": 3,
+    "AddressUnusable": 2,
     "HandshakeMismatch": 2,
     "FrameError": 4,
     "UnexpectedMessage": 4,
@@ -50,7 +51,7 @@ def test_the_errors_and_their_exit_codes() -> None:
 
 def test_the_schemas_that_are_shipped() -> None:
     shipped = {path.name for path in (ROOT / "pehealth" / "schema").glob("*.json")}
-    assert shipped == {schema.RESULT, schema.PLAN}
+    assert shipped == {schema.RESULT, schema.PLAN, schema.BENCH}
 
 
 def test_one_version_is_named_everywhere() -> None:
