@@ -37,6 +37,9 @@ from pehealth.engines.interface import (
 from pehealth.engines.weights import Ready, RingWeights, load_share, share_fields, split_weights
 from pehealth.errors import ConfigError, UnsupportedLayer
 
+BLOCK = 8
+"""Samples worked on at a time: about 1 MB of residues a polynomial, which a second-level cache holds."""
+
 _ALPHA = Field("alpha", SEED_FIELD.shape, SEED_FIELD.bits)
 
 
@@ -126,9 +129,13 @@ class RlweEngine:
 
     def deal(self, layer: LinearMap, mask: Words, secret: RlweSecret, seed1: Prg) -> Record:
         """Dealer: return E2's shares of R and R s mod q."""
-        centred = from_ring(mask, self.ring)
-        share = rlwe.deal_share(self.parameters, self.packing(layer), centred, secret.values, seed1)
-        return Record(_named("r", to_words(share.mask)) | _named("rs", to_words(share.product)))
+        packing, centred = self.packing(layer), from_ring(mask, self.ring)
+        first = rlwe.expand_share(self.parameters, packing, len(mask), seed1)
+        blocks = []
+        for b in _blocks(len(mask)):
+            share = rlwe.deal_share(self.parameters, packing, centred[b], secret.values, first.part(b))
+            blocks.append(_named("r", to_words(share.mask)) | _named("rs", to_words(share.product)))
+        return Record({name: np.concatenate([words[name] for words in blocks]) for name in blocks[0]})
 
     def expand(self, layer: LinearMap, batch: int, seed1: Prg) -> Record:
         """E1: return its shares of R and R s mod q: uniform residues, with a leading axis for the primes."""
@@ -137,13 +144,17 @@ class RlweEngine:
 
     def products(self, _layer: LinearMap, model: RlweModel, material: Record) -> Words:
         """Server: return U_b, with U_1 + U_2 = W * R mod 2^k but for the rounding error."""
-        return evaluate.multiply(model.ciphertexts, self._share(material), self.ring)
+        batch = material["r"].shape[1] if "r" in material else len(material["r0"])
+        parts = [evaluate.multiply(model.ciphertexts, self._share(material, b), self.ring) for b in _blocks(batch)]
+        return np.concatenate(parts)
 
-    def _share(self, material: Record) -> rlwe.MaskShare:
+    def _share(self, material: Record, samples: slice) -> rlwe.MaskShare:
         if "r" in material:
-            return rlwe.MaskShare(material["r"], material["rs"])
-        primes = self.parameters.primes
-        return rlwe.MaskShare(from_words(_words(material, "r"), primes), from_words(_words(material, "rs"), primes))
+            return rlwe.MaskShare(material["r"], material["rs"]).part(samples)
+        r, rs = (
+            from_words([w[samples] for w in _words(material, name)], self.parameters.primes) for name in ("r", "rs")
+        )
+        return rlwe.MaskShare(r, rs)
 
     def prepare(self, layer: LinearMap, model: RlweModel, material: Record, _common: Prg) -> Ready:
         """Server: return bias_b - U_b beside W_b."""
@@ -203,6 +214,10 @@ def _named(name: str, words: list[Words]) -> dict[str, Words]:
 
 def _words(record: Record, name: str) -> list[Words]:
     return [record[f"{name}{i}"] for i in range(len(record.arrays)) if f"{name}{i}" in record]
+
+
+def _blocks(batch: int) -> list[slice]:
+    return [slice(at, at + BLOCK) for at in range(0, batch, BLOCK)]
 
 
 def choose_lattice(layers: Iterable[LinearMap], ring: int) -> LatticeParameters:

@@ -74,7 +74,8 @@ def deviations(ring: int, layer: LinearMap, samples: int, seed: int) -> np.ndarr
     shift = np.int64(64 - ring)
     mask = rng.words64((samples, layer.inputs)).view(np.int64) >> shift
     values = key_values(TOY, key)[:, server_order(TOY, packing.size).positions]
-    shares = expand_share(TOY, packing, samples, seed1), deal_share(TOY, packing, mask, values, seed1)
+    first = expand_share(TOY, packing, samples, seed1)
+    shares = first, deal_share(TOY, packing, mask, values, first)
     total = sum(multiply(ciphertexts, share, ring) for share in shares) - layer.apply(weights, mask).view(np.uint64)
     return (total << shift.view(np.uint64)).view(np.int64) >> shift
 

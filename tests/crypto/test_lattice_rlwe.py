@@ -73,11 +73,8 @@ def test_a_servers_half_is_a_rounded_coefficient_of_b_mask_minus_a_product(layer
     b = compose(parts.swapaxes(-1, -2)[..., ::-1].reshape(len(TOY.primes), -1, TOY.degree), TOY.primes)
     ciphertexts, order = load(TOY, packing, seed, parts), server_order(TOY, packing.size).positions
     mask = rng.words64((1, layer.inputs)).view(np.int64) >> np.int64(24)
-    shares = (
-        expand_share(TOY, packing, 1, seed1),
-        deal_share(TOY, packing, mask, key_values(TOY, key)[:, order], seed1),
-    )
-    for share in shares:
+    first = expand_share(TOY, packing, 1, seed1)
+    for share in (first, deal_share(TOY, packing, mask, key_values(TOY, key)[:, order], first)):
         values = np.empty_like(share.product)
         values[..., order] = share.product
         results = []
@@ -133,7 +130,8 @@ def test_what_a_server_holds_is_uniform(parameters: LatticeParameters) -> None:
     uniform_mod_primes(published(parameters, packing, seed), parameters)
     values = key_values(parameters, key)[:, server_order(parameters, packing.size).positions]
     mask = np.zeros((16, layer.inputs), np.int64)
-    for share in (expand_share(parameters, packing, 16, seed1), deal_share(parameters, packing, mask, values, seed1)):
+    first = expand_share(parameters, packing, 16, seed1)
+    for share in (first, deal_share(parameters, packing, mask, values, first)):
         uniform_mod_primes(share.mask, parameters)
         uniform_mod_primes(share.product, parameters)
 
@@ -153,7 +151,7 @@ def test_shares_add_up_to_mask_and_mask_times_key() -> None:
     order = server_order(TOY, packing.size).positions
     mask = rng.words64((2, layer.inputs)).view(np.int64) >> np.int64(24)
     first = expand_share(TOY, packing, 2, seed1)
-    second = deal_share(TOY, packing, mask, key_values(TOY, key)[:, order], seed1)
+    second = deal_share(TOY, packing, mask, key_values(TOY, key)[:, order], first)
     total = reduce(first.mask + second.mask, TOY.primes)
     assert compose(total, TOY.primes).tolist() == [[int(v) % TOY.modulus for v in row] for row in mask]
     values = np.empty_like(first.product)

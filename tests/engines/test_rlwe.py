@@ -65,6 +65,10 @@ def test_layers_of_several_polynomials(kit: SimpleNamespace, layer: LinearMap) -
     assert check_run(kit, engine, layer, 3, 11) == 0
 
 
+def test_a_batch_of_many_blocks_is_right(kit: SimpleNamespace) -> None:
+    assert check_run(kit, RlweEngine(40, TOY), LinearMap((2, 6, 6), 3, (3, 3)), 19, 5) == 0
+
+
 def test_batch_is_so_many_samples_of_their_own(kit: SimpleNamespace) -> None:
     engine, layer = RlweEngine(40, TOY), LinearMap((2, 6, 6), 3, (3, 3))
     rng, seed1 = Prg.insecure_seed(1), Prg.insecure_seed(2)

@@ -20,9 +20,6 @@ from pehealth.crypto.lattice.residues import Words, reduce
 from pehealth.crypto.lattice.rlwe import MaskShare, points_first, published
 from pehealth.crypto.lattice.rounding import round_to_ring
 
-BLOCK = 8
-"""Samples worked on at a time: about 1 MB of shares, which a second-level cache holds."""
-
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ciphertexts:
@@ -57,12 +54,6 @@ def load(parameters: LatticeParameters, packing: Packing, seed: bytes, b: Words)
 
 def multiply(ciphertexts: Ciphertexts, share: MaskShare, ring: int) -> Words:
     """Server: return U_b (batch, outputs), its share of W * R mod 2^k."""
-    blocks = (slice(at, at + BLOCK) for at in range(0, share.mask.shape[1], BLOCK))
-    parts = [_multiply(ciphertexts, MaskShare(share.mask[:, b], share.product[:, b]), ring) for b in blocks]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _multiply(ciphertexts: Ciphertexts, share: MaskShare, ring: int) -> Words:
     parameters, packing = ciphertexts.parameters, ciphertexts.packing
     batch = share.mask.shape[1]
     sums = _sums(ciphertexts, _mask_values(parameters, packing, share.mask), share.product)

@@ -138,6 +138,10 @@ class MaskShare:
     def __repr__(self) -> str:
         return f"<MaskShare of {self.mask.shape[1]} samples>"
 
+    def part(self, samples: slice) -> MaskShare:
+        """Return some samples' share, not copied."""
+        return MaskShare(self.mask[:, samples], self.product[:, samples])
+
 
 def expand_share(parameters: LatticeParameters, packing: Packing, batch: int, seed1: Prg) -> MaskShare:
     """E1, and the dealer: return E1's share, uniform."""
@@ -148,13 +152,13 @@ def expand_share(parameters: LatticeParameters, packing: Packing, batch: int, se
 
 
 def deal_share(
-    parameters: LatticeParameters, packing: Packing, mask: NDArray[np.int64], key: Words, seed1: Prg
+    parameters: LatticeParameters, packing: Packing, mask: NDArray[np.int64], key: Words, first: MaskShare
 ) -> MaskShare:
-    """Dealer: return E2's share.
+    """Dealer: return E2's share, given E1's.
 
     Shapes:  mask (batch, inputs) centred R; key (primes, N) values of s in the server's order
     """
-    first, primes = expand_share(parameters, packing, len(mask), seed1), parameters.primes
+    primes = parameters.primes
     exact = residues(mask, primes)
     padded = np.zeros((*exact.shape[:2], exact.shape[2] + 1), np.uint64)
     padded[..., :-1] = exact
