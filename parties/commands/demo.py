@@ -18,7 +18,7 @@ from pehealth.config import Engine, GroupName
 from pehealth.errors import ConfigError
 from pehealth.nets.record import RunResult
 
-SAMPLES = 4
+SAMPLES = 10
 
 INTRODUCTION = """\
 A healthcare centre (HC) owns a trained network, a sensor (HMS1) a patient's readings. Two servers, E1 and E2, compute
