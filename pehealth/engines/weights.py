@@ -17,7 +17,8 @@ from pehealth.codec.packing import Field, Words
 from pehealth.config import Party
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.prg import Prg
-from pehealth.engines.interface import SEED_FIELD, Record, ring_mask, seed_prg, seed_words, to_ring
+from pehealth.engines.interface import SEED_FIELD, Record, from_ring, ring_mask, seed_prg, seed_words, to_ring
+from pehealth.errors import RangeError
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -90,7 +91,14 @@ class Ready:
 
 
 def split_weights(weights: NDArray[Any], bias: NDArray[Any], ring: int, rng: Prg) -> tuple[Record, Record]:
-    """HC: return additive shares mod 2^k of signed weights and bias: a seed for E1, words for E2."""
+    """HC: return additive shares mod 2^k of signed weights and bias: a seed for E1, words for E2.
+
+    Raises:
+        RangeError: a weight or a bias does not fit the ring.
+    """
+    for name, values in (("weight", weights), ("bias", bias)):
+        if not np.array_equal(from_ring(to_ring(values, ring), ring), values):
+            raise RangeError(f"a {name} does not fit a ring of {ring} bits: take a larger ring or fewer digits")
     first = Record({SEED_FIELD.name: seed_words(rng.key())})
     w1, b1 = read_share(weights.shape, first, ring)
     mask = ring_mask(ring)

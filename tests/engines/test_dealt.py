@@ -15,7 +15,7 @@ from pehealth.crypto.prg import Prg
 from pehealth.engines.dealt import DealtEngine, dealt
 from pehealth.engines.interface import Record, from_ring, ring_mask, seed_prg, seed_words, to_ring
 from pehealth.engines.weights import RingWeights
-from pehealth.errors import PeerProtocolError
+from pehealth.errors import PeerProtocolError, RangeError
 
 RINGS = (32, 40, 48, 64)
 CRYPTONETS = (
@@ -114,6 +114,16 @@ def test_a_record_of_the_wrong_length_is_refused() -> None:
     layout = engine.model_layout(layer, Party.E2)
     with pytest.raises(PeerProtocolError, match="40"):
         Record.unpack(layout, bytes(layout.size + 1))
+
+
+def test_nothing_wraps_silently() -> None:
+    engine, layer, rng = dealt(32), LinearMap.dense(1, 1), Prg.insecure_seed(1)
+    edge = np.array([[-(2**31)]], np.int64), np.array([2**31 - 1], np.int64)
+    engine.encrypt(layer, *edge, Record(), rng)
+    with pytest.raises(RangeError, match="a weight does not fit a ring of 32 bits"):
+        engine.encrypt(layer, edge[0] - 1, edge[1], Record(), rng)
+    with pytest.raises(RangeError, match="a bias does not fit"):
+        engine.encrypt(layer, edge[0], edge[1] + 1, Record(), rng)
 
 
 def test_the_engine_is_a_value_without_state() -> None:

@@ -1,7 +1,7 @@
 """Parameter sets of the ring-LWE encryption, and which of them a ring size needs.
 
-R_q = Z_q[x]/(x^N + 1), q a product of primes of at most 26 bits that are 1 mod 2N. Below 26 bits the product of
-two residues fits a float64 exactly, and 4,096 such products fit a uint64: both are used.
+R_q = Z_q[x]/(x^N + 1), q a product of primes of exactly 26 bits that are 1 mod 2N. Then the product of two residues fits
+a float64 exactly, and 4,096 such products fit a uint64: both are used.
 
 Assumption: decisional ring-LWE [LPR10] in R_q with a ternary key and centred binomial errors of variance eta/2.
 For 128 bits (classical) the 2018 standard [HES18] allows 109 bits of q at N = 4096 and 218 at N = 8192, the
@@ -26,7 +26,7 @@ class LatticeParameters:
     Attributes:
         name: as `--json` and `Parameters.lattice` carry it.
         degree: N, a power of two.
-        primes: the factors of q, each 1 mod 2N and below 2^26.
+        primes: the factors of q, each 1 mod 2N and of 26 bits.
         eta: the error is a sum of `eta` differences of bits: |e| <= eta, variance eta/2.
     """
 
@@ -39,9 +39,9 @@ class LatticeParameters:
         if self.degree & (self.degree - 1) or self.degree < 1:
             raise ConfigError(f"lattice set {self.name}: the degree is a power of two, not {self.degree}")
         for p in self.primes:
-            if p % (2 * self.degree) != 1 or p >> PRIME_BITS:
+            if p % (2 * self.degree) != 1 or p.bit_length() != PRIME_BITS:
                 raise ConfigError(
-                    f"lattice set {self.name}: a prime is 1 mod {2 * self.degree} and below 2^{PRIME_BITS}; {p} is not"
+                    f"lattice set {self.name}: a prime is 1 mod {2 * self.degree} and has {PRIME_BITS} bits; {p} is not"
                 )
 
     @cached_property
