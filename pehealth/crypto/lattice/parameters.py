@@ -1,7 +1,7 @@
 """Parameter sets of the ring-LWE encryption, and which of them a ring size needs.
 
-R_q = Z_q[x]/(x^N + 1), q a product of primes of exactly 26 bits that are 1 mod 2N. Then the product of two residues fits
-a float64 exactly, and 4,096 such products fit a uint64: both are used.
+R_q = Z_q[x]/(x^N + 1), q a product of primes of exactly 26 bits that are 1 mod 2N. Then the product of two
+residues fits a float64 exactly, and 4,096 such products fit a uint64: both are used.
 
 Assumption: decisional ring-LWE [LPR10] in R_q with a ternary key and centred binomial errors of variance eta/2.
 For 128 bits (classical) the 2018 standard [HES18] allows 109 bits of q at N = 4096 and 218 at N = 8192, the
