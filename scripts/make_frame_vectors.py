@@ -92,7 +92,7 @@ def bad() -> list[dict[str, object]]:
             "a TLS greeting",
             bytes.fromhex("16030100f4010000f00303") + bytes(20),
             0,
-            "expected frame version 1, came 244",
+            "came 244: it speaks TLS",
         ),
     ]
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 
@@ -34,3 +34,18 @@ class Carrier(Protocol):
     async def connect(self, address: str) -> trio.abc.Stream:
         """Call somebody. Raises TransportError saying why it failed."""
         ...
+
+
+@runtime_checkable
+class ProvenStream(Protocol):
+    """A stream whose other end has proven who it is, once the first bytes have come."""
+
+    @property
+    def proven_names(self) -> frozenset[str] | None:
+        """The names that the other end may use, in lower case; None where nothing is proven."""
+        ...
+
+
+def proven_names(stream: trio.abc.Stream) -> frozenset[str] | None:
+    """Return the names that the other end of a stream has proven, or None for a stream that proves nothing."""
+    return stream.proven_names if isinstance(stream, ProvenStream) else None

@@ -85,13 +85,17 @@ class Channel:
 
     async def run(self) -> None:
         """Read, watch deadlines and keep alive, until the link ends. Failures go to whoever waits, not up."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._waits.watch, self._lose)
-            nursery.start_soon(self._keep_alive)
-            await self._read()
-            if self._parted and not self._closing:
-                await self._say(Kind.BYE, b"")
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._waits.watch, self._lose)
+                nursery.start_soon(self._keep_alive)
+                await self._read()
+                if self._parted and not self._closing:
+                    await self._say(Kind.BYE, b"")
+                nursery.cancel_scope.cancel()
+        finally:
+            # Without a reader and a watch nobody may be left waiting.
+            self._fail(self._closed_by_us)
 
     async def wait_end(self) -> TransportError:
         """Wait until the link has ended, whoever ended it, and return what a wait on it would raise."""

@@ -33,6 +33,7 @@ SEQUENCE_MASK = 0xFFFF
 MAX_DEPTH = 0xFFFF
 
 _HEADER = struct.Struct(">IBBHHHQI")
+_TLS_GREETING = 0x1603
 _SMALL = 4096
 _BLOCK = 64 * 2**10
 
@@ -190,7 +191,9 @@ class FrameReader:
     def _check(self, header: tuple[int, ...]) -> None:
         length, version, kind, depth, rounds, sequence, query, tag = header
         if version != VERSION:
-            self._fail(f"frame version {VERSION}", f"{version}")
+            tls = length >> 16 == _TLS_GREETING
+            hint = ": it speaks TLS, start all parties with TLS or all without" if tls else ""
+            self._fail(f"frame version {VERSION}", f"{version}{hint}")
         if kind >= len(_KINDS):
             self._fail(f"a frame kind below {len(_KINDS)}", f"{kind}")
         limit = self.limit if kind == Kind.DATA else min(self.limit, CONTROL_LIMIT)

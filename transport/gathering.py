@@ -10,7 +10,7 @@ import trio
 
 from transport.carrier import Carrier, Listener
 from transport.channel import LAST_WORDS_SECONDS, Channel
-from transport.errors import HandshakeMismatch, PeerTimeout, TransportError
+from transport.errors import HandshakeMismatch, PeerAbort, PeerLost, PeerTimeout, TransportError
 from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
 from transport.interfaces import Describe, describe_plainly
@@ -204,16 +204,19 @@ class Gathering:
             raise
         except TransportError as error:
             note(str(error))
-            await self._give_up(wire, str(error))
+            gone = isinstance(error, PeerAbort | PeerLost)
+            await self._give_up(wire, "" if gone else str(error))
             raise
         except BaseException:
             await self._give_up(wire, "the party that was called has stopped waiting")
             raise
 
     async def _give_up(self, wire: Wire, reason: str) -> None:
+        """Close a wire, after telling the other end the reason if there is one."""
         with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
             scope.shield = True
-            await turn_away(wire, self._hello.local, reason)
+            if reason:
+                await turn_away(wire, self._hello.local, reason)
         with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
             scope.shield = True
             await wire.aclose()

@@ -6,8 +6,8 @@ from collections import deque
 
 from transport.framing import Frame
 
-OVERHEAD = 256
-"""Bytes that a waiting message costs besides its payload, so that empty messages fill the buffer too."""
+OVERHEAD = 1024
+"""Bytes that a waiting message costs besides its payload: empty messages of many queries fill the buffer too."""
 
 
 class Mailboxes:

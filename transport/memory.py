@@ -67,21 +67,33 @@ class MemoryStream(trio.abc.HalfCloseableStream):
     def __init__(self, outgoing: _Pipe, incoming: _Pipe) -> None:
         self._out, self._in = outgoing, incoming
         self._closed = self._sending = self._receiving = False
+        self._rest: memoryview | None = None
 
-    def send_now(self, data: bytes | memoryview) -> int:
-        """Take what fits at once. Raises as `send_all`."""
+    def send_now(self, data: bytes | memoryview) -> bool:
+        """Take what fits at once; False if something is left. Raises as `send_all`."""
         self._check_writable()
-        return self._out.put(data)
+        done = self._out.put(data)
+        if done == len(data):
+            return True
+        self._rest = memoryview(data)[done:]
+        return False
+
+    async def send_rest(self) -> None:
+        """Send what `send_now` has left over; waits while the peer does not read."""
+        with self._sole_sender():
+            while self._rest is not None:
+                if self._out.full and not self._out.deaf:
+                    await self._out.writable.park()
+                rest, self._rest = self._rest, None
+                self.send_now(rest)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything; waits while the peer does not read."""
         with self._sole_sender():
             await trio.lowlevel.checkpoint()
-            with memoryview(data) as view:
-                done = self.send_now(view)
-                while done < len(view):
-                    await self._out.writable.park()
-                    done += self.send_now(view[done:])
+        await self.send_rest()
+        if not self.send_now(memoryview(data)):
+            await self.send_rest()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""

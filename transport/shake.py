@@ -13,7 +13,7 @@ _DRAIN_SECONDS = 1.0
 
 
 class Refused(TransportError):
-    """A caller was turned away: nobody we wait for, or somebody who is here already."""
+    """The other end is not whom we talk to: nobody we wait for, here already, or under another's name."""
 
 
 async def initiate(wire: Wire, ours: Hello) -> Hello:
@@ -22,10 +22,12 @@ async def initiate(wire: Wire, ours: Hello) -> Hello:
     Raises:
         HandshakeMismatch: the two ends do not agree; it finds the same.
         PeerAbort: it turned us away, with its reason.
+        Refused: it claims a name that its certificate does not have.
         FrameError: something else answered.
     """
     await wire.send_control(Kind.HELLO, encode_hello(ours))
     theirs = await _greeting(wire)
+    _check_proof(wire, theirs)
     compare(ours, theirs)
     return theirs
 
@@ -36,6 +38,7 @@ async def respond(wire: Wire, choose: Callable[[Hello], Hello]) -> Hello:
     `choose` may raise Refused. Whatever goes wrong should be told to the caller with `turn_away`.
     """
     theirs = await _greeting(wire)
+    _check_proof(wire, theirs)
     ours = choose(theirs)
     await wire.send_control(Kind.HELLO, encode_hello(ours))
     compare(ours, theirs)
@@ -59,3 +62,10 @@ async def _greeting(wire: Wire) -> Hello:
     if frame.kind is not Kind.HELLO:
         raise FrameError(f"{wire.peer}: expected a greeting, came a frame of kind {frame.kind.name}")
     return decode_hello(frame.payload, wire.peer)
+
+
+def _check_proof(wire: Wire, theirs: Hello) -> None:
+    names = wire.proven_names
+    if names is not None and theirs.local.lower() not in names:
+        shown = ", ".join(sorted(names)) or "nobody"
+        raise Refused(f"{theirs.local} showed a certificate that names {shown}: give each party its own")

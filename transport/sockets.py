@@ -6,6 +6,8 @@ trio's own stream passes through the scheduler for every send, which costs a sma
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -26,45 +28,46 @@ class TcpStream(trio.abc.HalfCloseableStream):
         self._drained = True
         self._ended = False
         self._sending = False
+        self._rest: memoryview | None = None
 
-    def send_now(self, data: bytes | memoryview) -> int:
-        """Give the system what it takes at once. Raises as `send_all`."""
+    def send_now(self, data: bytes | memoryview) -> bool:
+        """Give the system what it takes at once; False if something is left. Raises as `send_all`."""
         self._check_open()
         if self._ended:
             raise trio.ClosedResourceError("nothing can be sent after the end was sent")
         try:
-            return self._socket.send(data)
+            done = self._socket.send(data)
         except BlockingIOError:
-            return 0
+            done = 0
         except OSError as error:
             raise trio.BrokenResourceError(str(error)) from error
+        if done == len(data):
+            return True
+        self._rest = memoryview(data)[done:]
+        return False
+
+    async def send_rest(self) -> None:
+        """Send what `send_now` has left over."""
+        with self._sole_sender():
+            while self._rest is not None:
+                await trio.lowlevel.wait_writable(self._socket)
+                rest, self._rest = self._rest, None
+                self.send_now(rest)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything. Raises trio.BrokenResourceError or trio.ClosedResourceError."""
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending on this connection")
-        self._sending = True
-        try:
+        with self._sole_sender():
             await trio.lowlevel.checkpoint()
-            with memoryview(data) as view:
-                done = self.send_now(view)
-                while done < len(view):
-                    await trio.lowlevel.wait_writable(self._socket)
-                    done += self.send_now(view[done:])
-        finally:
-            self._sending = False
+        await self.send_rest()
+        if not self.send_now(memoryview(data)):
+            await self.send_rest()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the system takes bytes."""
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending on this connection")
-        self._sending = True
-        try:
+        with self._sole_sender():
             await trio.lowlevel.checkpoint_if_cancelled()
             self._check_open()
             await trio.lowlevel.wait_writable(self._socket)
-        finally:
-            self._sending = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next bytes, none at the end. Raises trio.BrokenResourceError or trio.ClosedResourceError."""
@@ -92,15 +95,14 @@ class TcpStream(trio.abc.HalfCloseableStream):
 
     async def send_eof(self) -> None:
         """Say that we send no more."""
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending on this connection")
-        self._check_open()
-        await trio.lowlevel.checkpoint()
-        self._ended = True
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
+        with self._sole_sender():
+            self._check_open()
+            await trio.lowlevel.checkpoint()
+            self._ended = True
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -108,6 +110,16 @@ class TcpStream(trio.abc.HalfCloseableStream):
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
         await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _sole_sender(self) -> Iterator[None]:
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending on this connection")
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
 
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import trio
 
@@ -72,8 +73,8 @@ def _why(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, OSError) and error.errno is None and error.__cause__ else error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause) or type(cause).__name__
-    return text.lower()
+    text = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(cause)
+    return (text or type(cause).__name__).lower()
 
 
 def _remedy(error: OSError) -> str:

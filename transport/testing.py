@@ -17,7 +17,7 @@ from transport.observe import Observer
 from transport.tcp import Tcp
 from transport.wire import Wire
 
-Pair = tuple[trio.abc.HalfCloseableStream, trio.abc.HalfCloseableStream]
+Pair = tuple[trio.abc.Stream, trio.abc.Stream]
 MakePair = Callable[[], Pair | Awaitable[Pair]]
 
 

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import trio
 
+from transport.carrier import proven_names
 from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError
 from transport.framing import DEFAULT_LIMIT, HEADER_BYTES, SEQUENCE_MASK, Frame, FrameReader, Kind, pack_header
 
@@ -20,8 +21,12 @@ _MOST_READ = 2**20
 class EagerStream(Protocol):
     """A stream that can take bytes at once, without waiting and without a switch to another task."""
 
-    def send_now(self, data: bytes | memoryview) -> int:
-        """Take what fits and return how many bytes that was. Raises what `send_all` raises."""
+    def send_now(self, data: bytes | memoryview) -> bool:
+        """Take bytes; False if not all of them are on their way yet. Raises what `send_all` raises."""
+        ...
+
+    async def send_rest(self) -> None:
+        """Send what `send_now` has left over. Raises what `send_all` raises."""
         ...
 
 
@@ -49,6 +54,11 @@ class Wire:
         self._reader = FrameReader(frame_bytes, peer)
         self._waiting: deque[Frame] = deque()
         self._sequence = 0
+
+    @property
+    def proven_names(self) -> frozenset[str] | None:
+        """Whom the other end has proven to be; None where nothing is proven."""
+        return proven_names(self._stream)
 
     def expect(self, peer: str, frame_bytes: int) -> None:
         """Say who is at the other end, now that it is known, and how much it may send."""
@@ -152,11 +162,10 @@ class Wire:
 
     async def _send_piece(self, data: bytes | memoryview) -> None:
         """Hand one piece to the stream; a piece is small enough for one deadline."""
-        done = self._eager.send_now(data) if self._eager is not None else 0
-        if done == len(data):
+        if self._eager is not None and self._eager.send_now(data):
             return
         with trio.CancelScope(deadline=trio.current_time() + self.stall_seconds) as scope:
-            await self._stream.send_all(memoryview(data)[done:])
+            await (self._stream.send_all(data) if self._eager is None else self._eager.send_rest())
         if scope.cancelled_caught:
             raise PeerTimeout(
                 f"{self.peer} took nothing for {self.stall_seconds:g} s while we were sending: "
@@ -179,5 +188,5 @@ class Wire:
     def _mapped(self, error: Exception) -> TransportError:
         if isinstance(error, trio.ClosedResourceError):
             return LinkClosed(f"we closed the link to {self.peer} and then used it")
-        cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) and error.__cause__ else error
+        cause = error.__cause__ if not str(error) and error.__cause__ else error
         return PeerLost(f"the link to {self.peer} broke: {str(cause) or type(cause).__name__}")

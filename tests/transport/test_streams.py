@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 import trio.testing
@@ -9,6 +11,8 @@ import trio.testing
 from transport.memory import MemoryStream, memory_pair
 from transport.sockets import TcpStream
 from transport.tcp import Tcp, format_address, parse_address
+
+Maker = Callable[[], Awaitable[tuple[MemoryStream, MemoryStream] | tuple[TcpStream, TcpStream]]]
 
 
 async def make_memory() -> tuple[MemoryStream, MemoryStream]:
@@ -53,9 +57,24 @@ async def test_memory_is_bounded_like_a_socket() -> None:
     left, right = memory_pair()
     while left.send_now(bytes(2**16)):
         pass
-    assert left.send_now(b"more") == 0
-    assert len(await right.receive_some(10)) == 10
-    assert left.send_now(b"more") == 4
+    assert not left.send_now(b"more")
+    assert len(await right.receive_some(2**15)) == 2**15
+    assert left.send_now(b"more")
+
+
+@pytest.mark.parametrize("make", [make_memory, make_tcp])
+async def test_what_does_not_fit_at_once_is_sent_by_the_rest(make: Maker) -> None:
+    left, right = await make()
+    sent = bytes(range(256)) * 2**15
+    assert not left.send_now(sent)
+    got = bytearray()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(left.send_rest)
+        while len(got) < len(sent):
+            got += await right.receive_some()
+    assert got == sent
+    await left.aclose()
+    await right.aclose()
 
 
 async def test_memory_does_not_share_what_can_change() -> None:
