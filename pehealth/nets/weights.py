@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pehealth.crypto import fixed
 from pehealth.crypto.linear import Ints
 from pehealth.data.ranges import Floats, Ranges
 from pehealth.errors import ConfigError, RangeError
@@ -70,17 +71,19 @@ class Model:
                 the scale of their layer's output, so a bias is far finer than a weight.
 
         Raises:
-            RangeError: a weight does not fit 63 bits; it names the layer.
+            RangeError: a weight does not fit 52 bits; it names the layer.
         """
         steps = scale_steps(self.network, digits, arithmetic)
         linear = self.network.linear_layers
         after = {s.layer.index: s.after for s in steps}
-        weights = tuple(encode(w, 10**digits) for w in self.weights)
-        biases = tuple(encode(b, after[p.index]) for p, b in zip(linear, self.biases, strict=True))
-        for placed, w in zip(linear, weights, strict=True):
-            if w.dtype == object:
-                raise RangeError(f"{placed.name}: a weight does not fit 63 bits at {digits} digits; use fewer digits")
-        return QuantizedModel(self.network, digits, arithmetic, weights, biases, self.ranges)
+        weights: list[NDArray[np.int64]] = []
+        for placed, w in zip(linear, self.weights, strict=True):
+            try:
+                weights.append(fixed.encode(w, digits))
+            except RangeError as error:
+                raise RangeError(f"weights of {placed.name}: {error}") from error
+        biases = tuple(encode_bias(b, after[p.index]) for p, b in zip(linear, self.biases, strict=True))
+        return QuantizedModel(self.network, digits, arithmetic, tuple(weights), biases, self.ranges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,7 @@ class QuantizedModel:
         if flat.shape[1] != self.network.inputs:
             raise ConfigError(f"{flat.shape[1]} readings a sample; {self.network.name} takes {self.network.inputs}")
         self.ranges.check(flat)
-        return np.floor(flat * self.unit).astype(np.int64)
+        return fixed.encode(flat, self.digits)
 
     def digest(self) -> bytes:
         """SHA-256 of every integer. The centre's own: it would confirm a guess of the weights."""
@@ -139,17 +142,13 @@ class QuantizedModel:
         return _digest(head, (*self.weights, *self.biases))
 
 
-def encode(values: Floats, scale: int) -> Ints:
-    """Return floor(values * scale), the paper's data format [PEH20]: int64, or Python integers if one does not fit.
+def encode_bias(bias: Floats, scale: int) -> Ints:
+    """Return floor(bias * scale): int64, or Python integers if one does not fit.
 
-    The product is taken in float64 and then floored, so 0.3 at scale 10 is 3, as everybody expects.
-
-    Raises:
-        RangeError: a value is not finite.
+    The scale of a bias may hold the window of a mean pool and exceed what a float64 tells apart, so this is the floor
+    of the float64 product, not the decimal floor of `fixed.encode`.
     """
-    product = np.floor(np.asarray(values, np.float64) * float(scale))
-    if not np.isfinite(product).all():
-        raise RangeError("a value to encode is not finite")
+    product = np.floor(bias * float(scale))
     if np.abs(product).max(initial=0) < 2.0**62:
         return product.astype(np.int64)
     return np.array([int(v) for v in product.ravel()], object).reshape(product.shape)

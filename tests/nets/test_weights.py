@@ -11,7 +11,7 @@ from pehealth.data.ranges import Ranges
 from pehealth.errors import ConfigError, RangeError
 from pehealth.nets.describe import Conv1d, Dense, MeanPool, Network, Relu
 from pehealth.nets.scales import Arithmetic
-from pehealth.nets.weights import Model, encode, load, save
+from pehealth.nets.weights import Model, encode_bias, load, save
 
 NETWORK = Network("small", (4,), (Conv1d(2, 2), Relu(), MeanPool((3,)), Dense(2)), ("no", "yes"))
 RANGES = Ranges(("a", "b", "c", "d"), (0.0, -1.0, 10.0, 0.0), (1.0, 1.0, 20.0, 4.0))
@@ -120,15 +120,16 @@ def test_a_missing_file_and_an_unknown_format_are_named(tmp_path: Path) -> None:
         load(rewritten(**{"model.json": head}))
 
 
-def test_numbers_are_floored_as_the_paper_says() -> None:
-    assert encode(np.array([0.3, -0.25, 1.23, -1.0, 0.29]), 10).tolist() == [3, -3, 12, -10, 2]
-    assert encode(np.array([0.3, -0.25]), 100).tolist() == [30, -25]
+def test_weights_are_floored_as_the_paper_says() -> None:
+    weights = np.array([[0.3, -0.25], [1.23, 0.29]])
+    one = Model(NETWORK, (weights, np.zeros((2, 2))), (np.zeros(2), np.zeros(2)), RANGES)
+    assert one.quantise(1, Arithmetic.MASKED).weights[0].tolist() == [[3, -3], [12, 2]]
+    assert one.quantise(2, Arithmetic.MASKED).weights[0].tolist() == [[30, -25], [123, 29]]
 
 
-def test_numbers_beyond_63_bits_are_encoded_in_python_s_integers() -> None:
-    assert encode(np.array([1.5, -3.0]), 10**20).tolist() == [15 * 10**19, -3 * 10**20]
-    with pytest.raises(RangeError, match="not finite"):
-        encode(np.array([np.inf]), 10)
+def test_biases_beyond_63_bits_are_encoded_in_python_s_integers() -> None:
+    assert encode_bias(np.array([0.3, -0.25]), 40).tolist() == [12, -10]
+    assert encode_bias(np.array([1.5, -3.0]), 10**20).tolist() == [15 * 10**19, -3 * 10**20]
 
 
 def test_biases_follow_the_scale_of_their_layer() -> None:
@@ -142,7 +143,7 @@ def test_biases_follow_the_scale_of_their_layer() -> None:
 
 def test_a_weight_that_does_not_fit_names_its_layer() -> None:
     big = Model(NETWORK, (np.full((2, 2), 1e12), np.zeros((2, 2))), (np.zeros(2), np.zeros(2)), RANGES)
-    with pytest.raises(RangeError, match=r"1.conv1d: a weight does not fit 63 bits at 8 digits"):
+    with pytest.raises(RangeError, match=r"weights of 1.conv1d: 4 of 4 values cannot be encoded"):
         big.quantise(8, Arithmetic.MASKED)
 
 
