@@ -27,8 +27,10 @@ def show_progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
+        loading = bars.add_task("loading", total=None)
 
         def show(what: str, done: int, of: int) -> None:
+            bars.update(loading, visible=False)
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=of)
             bars.update(tasks[what], completed=done, total=of)
