@@ -139,8 +139,8 @@ def _samples(job: Job, outcome: Outcome) -> tuple[Sample, ...]:
     count = len(job.labels)
     plain = float_reference(job.model, job.features).logits
     exact = ideal(job.quantised, job.inputs).logits
-    secure = [row for query in sorted(outcome.logits) for row in outcome.logits[query]]
-    guesses, plain_guesses = predictions_of(secure[:count]), predictions(plain)
+    secure, guesses = _received(outcome)
+    plain_guesses = predictions(plain)
     scale = job.quantised.logit_scale
     return tuple(
         Sample(
@@ -156,6 +156,15 @@ def _samples(job: Job, outcome: Outcome) -> tuple[Sample, ...]:
         )
         for i in range(count)
     )
+
+
+def _received(outcome: Outcome) -> tuple[list[list[int]], list[int]]:
+    """Return each sample's logits and class; no logits where the centre received the class alone."""
+    if outcome.classes:
+        classes = [c for query in sorted(outcome.classes) for c in outcome.classes[query]]
+        return [[] for _ in classes], classes
+    logits = [row for query in sorted(outcome.logits) for row in outcome.logits[query]]
+    return logits, predictions_of(logits)
 
 
 def predictions_of(logits: Sequence[Sequence[int]]) -> list[int]:

@@ -42,6 +42,7 @@ class Outcome:
 
     Attributes:
         logits: by query, the centre's integers (batch, classes) as nested lists.
+        classes: by query, the class of each sample, where the centre received that alone.
         submitted, collected: by query, when the first sensor sent and when the centre had the result.
         setup_seconds: from the first set-up message to the last party's readiness.
         offline_seconds: by query, from the order to deal to both servers' readiness.
@@ -49,6 +50,7 @@ class Outcome:
     """
 
     logits: dict[int, list[list[int]]] = field(default_factory=dict)
+    classes: dict[int, list[int]] = field(default_factory=dict)
     submitted: dict[int, float] = field(default_factory=dict)
     collected: dict[int, float] = field(default_factory=dict)
     setup_seconds: float = 0.0
@@ -121,7 +123,10 @@ class Conductor:
         )
         done = await self._wait(expected, query)
         result = done[centre[0], "collect"]
-        self.outcome.logits[query] = result["logits"]
+        if "classes" in result:
+            self.outcome.classes[query] = result["classes"]
+        else:
+            self.outcome.logits[query] = result["logits"]
         self.outcome.collected[query] = result["at"]
         self.outcome.submitted[query] = min((done[n, "submit"]["at"] for n in sensors), default=math.nan)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from parties.request import DEFAULT_TIME_LIMIT, RunRequest, Transport
-from pehealth.config import Engine, GroupName
+from pehealth.config import Engine, GroupName, Reveal
 
 JsonFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 
@@ -36,6 +36,9 @@ class RunFlags:
 
     ring: int | None = None
     "Bits k of the ring (default: the fewest that the proven bounds allow)."
+
+    lattice: str | None = None
+    "Lattice set of rlwe (default: the smallest that carries the ring)."
 
     batch: int = 1
     "Samples in one query."
@@ -64,6 +67,12 @@ class RunFlags:
     in_flight: int = 1
     "Queries under way at once."
 
+    dealer: bool = False
+    "The dealer is a party of its own; it never sees the model in rlwe."
+
+    reveal: Reveal = "logits"
+    "What the centre receives: logits, or the class alone."
+
     trace: Path | None = None
     "Write each party's computing and messages here, for `pehealth replay`."
 
@@ -86,6 +95,7 @@ class RunFlags:
             digits=self.digits,
             walk=self.walk,
             ring=self.ring,
+            lattice=self.lattice,
             batch=self.batch,
             samples=self.samples if self.samples is not None else max(self.batch, samples or 1),
             repeat=self.repeat,
@@ -96,6 +106,8 @@ class RunFlags:
             data_dir=self.data_dir,
             trace=self.trace,
             in_flight=self.in_flight,
+            dealer=self.dealer,
+            reveal=self.reveal,
             check=self.check,
             time_limit=self.time_limit,
         ).checked()

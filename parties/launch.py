@@ -89,7 +89,7 @@ async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job:
 def start_all(job: Job) -> dict[str, Start]:
     """Return the start of every party of a job; each holds only what its role may know."""
     p = job.plan.parameters
-    everyone = party_names(p)
+    everyone = party_names(p, dealer=job.request.dealer)
     run_id = secrets.token_hex(8)
     inputs = job.padded_inputs()
     parts = dict(zip(sensor_names(p.sensors), sensor_parts(inputs.shape[1], p.sensors), strict=True))

@@ -20,6 +20,7 @@ from pehealth.nets.masked_material import deal_query, load_query
 from pehealth.nets.plan import sensor_parts
 from pehealth.nets.plan_masked import material_plan
 from pehealth.nets.run_masked import ReadyQuery, run_masked
+from pehealth.nets.stages import result_form
 from pehealth.nets.weights import QuantizedModel
 from pehealth.protocols.blob import receive_blob, send_blob
 from pehealth.protocols.context import Context, receive, send
@@ -110,14 +111,17 @@ class MaskedCentre:
 
     async def _collect(self, query: int) -> Mapping[str, Any]:
         a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network
-        shape = (p.batch, len(network.classes))
+        shape, bits = result_form(network, p)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
         total = np.zeros(shape, np.uint64)
         for server in SERVERS:
             link = a.endpoint(server, Phase.ONLINE, query)
-            total += unpack(await receive(link, tag, packed_size(total.size, p.ring)), shape, p.ring)
+            total += unpack(await receive(link, tag, packed_size(total.size, bits)), shape, bits)
         at = a.now()
-        return {"logits": to_signed(total & ring_mask(p.ring), p.ring).tolist(), "at": at}
+        total &= ring_mask(bits)
+        if p.reveal == "class":
+            return {"classes": total.tolist(), "at": at}
+        return {"logits": to_signed(total, p.ring).tolist(), "at": at}
 
 
 class MaskedSensor:
@@ -212,9 +216,10 @@ class MaskedServer:
         a.watch(0, a.now() - began)
         ready = self._ready.pop(query)
         logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, a.watch, a.show)
-        result = result_share(logits, p.ring, self._common, query, a.party)
+        _, bits = result_form(network, p)
+        result = result_share(logits, bits, self._common, query, a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
-        await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(result, p.ring))
+        await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(result, bits))
         a.spent(Phase.ONLINE, a.now() - began)
         for layer, ops in ctx.ops.items():
             a.count(Phase.ONLINE, layer, ops)
@@ -235,11 +240,11 @@ class MaskedServer:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def result_share(logits: Words, ring: int, common: Prg, query: int, party: Party) -> Words:
-    """Return a server's share of the result, re-randomised by a pad that only the servers know.
+def result_share(logits: Words, bits: int, common: Prg, query: int, party: Party) -> Words:
+    """Return a server's share of the result mod 2^bits, re-randomised by a pad that only the servers know.
 
     HC, as dealer, knows R and W_1: from the bare shares it would learn equations in the last hidden layer.
     """
-    pad = common.child("result", "query", query).ring(logits.shape, ring)
-    share: Words = (logits + pad if party is Party.E1 else logits - pad) & ring_mask(ring)
+    pad = common.child("result", "query", query).ring(logits.shape, bits)
+    share: Words = (logits + pad if party is Party.E1 else logits - pad) & ring_mask(bits)
     return share

@@ -80,7 +80,7 @@ def _samples(console: Console, result: RunResult, classes: Sequence[str]) -> Non
             _name(sample.prediction, classes),
             _name(sample.plain_prediction, classes),
             _remark(sample, result),
-            count(deviation(sample)),
+            count(deviation(sample)) if sample.logits_int else "-",
             duration(sample.online_seconds),
         )
     show_table(console, table)
@@ -110,11 +110,16 @@ def accuracy_line(result: RunResult) -> str:
 
 def precision_line(result: RunResult) -> str:
     """Return how far the secure logits are from the oracle, beside the proven bound, and the near ties."""
+    if result.parameters.reveal == "class":
+        return f"The centre received the class alone{_ties(result)}"
     worst = max((deviation(s) for s in result.samples), default=0)
     verdict = "within" if worst <= result.error_bound else "BEYOND"
-    ties = f"; {_plural(len(result.near_ties), 'near tie')}, where the class may differ" if result.near_ties else ""
-    unit = f"units of 1/{result.scale:,}"
-    return f"Greatest |secure - ideal|: {count(worst)}, {verdict} the bound of {count(result.error_bound)} {unit}{ties}"
+    bound = f"{count(result.error_bound)} units of 1/{result.scale:,}"
+    return f"Greatest |secure - ideal|: {count(worst)}, {verdict} the bound of {bound}{_ties(result)}"
+
+
+def _ties(result: RunResult) -> str:
+    return f"; {_plural(len(result.near_ties), 'near tie')}, where the class may differ" if result.near_ties else ""
 
 
 def wrong_classes(result: RunResult) -> int:

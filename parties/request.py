@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pehealth.config import Engine, GroupName
+from pehealth.config import Engine, GroupName, Reveal
 from pehealth.errors import ConfigError
 
 Walk = Literal["right", "fast"] | int
@@ -44,6 +44,7 @@ class RunRequest:
         digits: d; the plan takes the most that fits, at most 4.
         walk: see `Walk`.
         ring: k; the plan takes the least that its bounds allow.
+        lattice: of `rlwe`; the plan takes the smallest set that carries the ring.
         batch: samples in one query.
         samples: samples in all, from the start of the test set.
         repeat: how often the whole is run; times are the median.
@@ -57,6 +58,8 @@ class RunRequest:
         time_limit: seconds that a run may take by the plan's estimate; above it the run is refused.
         insecure_seed: tests only: all randomness from this seed.
         in_flight: queries that are under way at once.
+        dealer: the dealer is a party of its own, not the centre's offline half.
+        reveal: what the centre receives: all logits, or the class alone.
     """
 
     net: str = "clinic"
@@ -65,6 +68,7 @@ class RunRequest:
     digits: int | None = None
     walk: Walk = "right"
     ring: int | None = None
+    lattice: str | None = None
     batch: int = 1
     samples: int = 1
     repeat: int = 1
@@ -78,6 +82,8 @@ class RunRequest:
     time_limit: float = DEFAULT_TIME_LIMIT
     insecure_seed: int | None = None
     in_flight: int = 1
+    dealer: bool = False
+    reveal: Reveal = "logits"
 
     @property
     def queries(self) -> int:
@@ -138,6 +144,13 @@ class RunRequest:
                 yield f"--walk {self.walk} has no meaning for --engine {self.engine}; it is for paper and ddh"
         if self.engine is Engine.DDH and self.group is GroupName.TOY32:
             yield "--engine ddh needs a group of real size (modp2048 or above); toy32 is for --engine paper alone"
+        if self.lattice is not None and self.engine is not Engine.RLWE:
+            yield f"--lattice {self.lattice} has no meaning for --engine {self.engine}; it is for rlwe"
+        if self.engine is Engine.PAPER:
+            if self.dealer:
+                yield "--dealer has no meaning for --engine paper, whose centre deals bit triples"
+            if self.reveal != "logits":
+                yield "--reveal class has no meaning for --engine paper, which gives the centre all logits"
         if self.batch > self.samples:
             yield f"--batch {self.batch} exceeds --samples {self.samples}"
         if self.tls and self.transport is Transport.MEMORY:

@@ -36,9 +36,12 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[Qu
     bounds = value_bounds(quantised, slack=slack)
     ring = request.ring or -(-ring_bits(bounds) // WORD_BITS) * WORD_BITS
     check_ring(bounds, ring)
-    lattice = lattice_name(request.engine, (p.linear for p in model.network.linear_layers), ring)
-    parameters = Parameters(request.engine, digits, ring, lattice=lattice, batch=request.batch, sensors=request.sensors)
-    plan = plan_masked(model.network, parameters, masked_engine(parameters))
+    lattice = request.lattice or lattice_name(request.engine, (p.linear for p in model.network.linear_layers), ring)
+    parameters = Parameters(
+        request.engine, digits, ring, lattice=lattice, batch=request.batch, sensors=request.sensors,
+        reveal=request.reveal,
+    )  # fmt: skip
+    plan = plan_masked(model.network, parameters, masked_engine(parameters), dealer=request.dealer)
     errors = error_bounds(quantised, slack)
     return quantised, replace(
         plan, bounds=tuple(b.magnitude for b in bounds), error_bound=errors[-1], notes=(_note(ring, errors[-1]),)

@@ -7,6 +7,10 @@ import enum
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Literal
+
+Reveal = Literal["logits", "class"]
+"""What the centre receives: all logits, or the class alone."""
 
 
 class Party(enum.StrEnum):
@@ -72,6 +76,7 @@ class Parameters:
         lattice: name of the lattice parameter set of `rlwe`; None elsewhere.
         batch: samples in a query.
         sensors: how many sensors assemble a query.
+        reveal: what the centre receives.
     """
 
     engine: Engine
@@ -83,6 +88,7 @@ class Parameters:
     lattice: str | None = None
     batch: int = 1
     sensors: int = 1
+    reveal: Reveal = "logits"
 
     @property
     def security_bits(self) -> int:

@@ -13,15 +13,16 @@ from typing import Any
 from pehealth.codec.material import common_layout, load_gate, pack_gate, second_layout
 from pehealth.codec.packing import Layout, Words
 from pehealth.config import Party
-from pehealth.crypto import gate_max, gate_relu
+from pehealth.crypto import gate_max, gate_relu, gate_select
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Dealt, Gate, Material
 from pehealth.crypto.prg import KEY_BYTES, Prg
 from pehealth.engines.interface import Record, deal_mask, expand_mask, mask_layout
 from pehealth.errors import MaterialError
-from pehealth.nets.run_masked import AnyEngine, Entry, ReadyLinear, ReadyQuery
-from pehealth.nets.stages import LinearStage, MaxStage, ReluStage, Stage
+from pehealth.nets.run_masked import AnyEngine, Entry, ReadyArgmax, ReadyLinear, ReadyQuery
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage
 
 Secrets = Mapping[int, Any]
 """Layer index -> what the engine's dealer knows of that layer, loaded."""
@@ -66,7 +67,7 @@ def gates_of(stage: Stage) -> list[tuple[Gate, int]]:
     """Return the rounds of gates of a stage: the gate and how many."""
     if isinstance(stage, ReluStage):
         return [(stage.gate, stage.count)]
-    if isinstance(stage, MaxStage):
+    if isinstance(stage, MaxStage | ArgmaxStage):
         return [(stage.gate, count) for count in stage.counts]
     return []
 
@@ -89,7 +90,7 @@ def deal_query(plan: MaterialPlan, secrets: Secrets, rng: Prg) -> tuple[bytes, b
             dealt = plan.engine.deal(stage.layer, mask, secrets[index], child)
             second.append(dealt.pack(plan.engine.material_layout(stage.layer, plan.batch)))
         for step, (gate, count) in enumerate(gates_of(stage)):
-            r = mask_source(rng, index, step).ring(count, plan.engine.ring)
+            r = mask_source(rng, index, step).ring((gate.masks, count), plan.engine.ring)
             both, own_part = pack_gate(deal_gate(gate, r, seed.child("gate", index, step), rng))
             common.append(both)
             second.append(own_part)
@@ -127,11 +128,13 @@ def mask_source(rng: Prg, layer: int, step: int = 0) -> Prg:
 
 
 def deal_gate(gate: Gate, r: Words, seed: Prg, rng: Prg) -> Dealt[Any]:
-    """Return the material of one round of gates under the masks r."""
+    """Return the material of one round of gates under the masks r (masks of a gate, gates)."""
     if isinstance(gate, ReluGate):
-        return gate_relu.deal(r, gate, seed, rng)
+        return gate_relu.deal(r[0], gate, seed, rng)
     if isinstance(gate, MaxGate):
-        return gate_max.deal(r, gate, seed, rng)
+        return gate_max.deal(r[0], gate, seed, rng)
+    if isinstance(gate, SelectGate):
+        return gate_select.deal(r[0], r[1], gate, seed, rng)
     raise TypeError(f"no dealer for {gate}")
 
 
@@ -150,6 +153,8 @@ class _Reader:
         rounds = [self._gates(stage, step, gate, count) for step, (gate, count) in enumerate(gates_of(stage))]
         if isinstance(stage, ReluStage):
             return rounds[0]
+        if isinstance(stage, ArgmaxStage):
+            return ReadyArgmax(tuple(rounds))
         return tuple(rounds) if isinstance(stage, MaxStage) else None
 
     def _take(self, size: int) -> memoryview:

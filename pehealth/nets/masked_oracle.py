@@ -16,7 +16,7 @@ from pehealth.crypto.linear import pool_windows
 from pehealth.crypto.prg import Prg
 from pehealth.crypto.ring import from_signed, to_signed
 from pehealth.nets.masked_material import MaterialPlan, mask_source
-from pehealth.nets.stages import LinearStage, MaxStage, ReluStage
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage
 from pehealth.nets.weights import QuantizedModel
 
 Signed = NDArray[np.int64]
@@ -25,7 +25,7 @@ Signed = NDArray[np.int64]
 def masked_oracle(
     plan: MaterialPlan, model: QuantizedModel, x: Signed, rng: Prg, products: Mapping[int, Words] | None = None
 ) -> dict[int, Signed]:
-    """Return the output of every layer, by index, that a secure run on these masks gives.
+    """Return the output of every layer, by index, that a secure run on these masks gives; the class comes last.
 
     Args:
         plan: of the run.
@@ -54,6 +54,8 @@ def masked_oracle(
         elif isinstance(stage, ReluStage):
             r = mask_source(rng, index).ring(stage.count, ring)
             x = gate_relu.oracle(x.reshape(-1), r, stage.gate).reshape(x.shape)
+        elif isinstance(stage, ArgmaxStage):
+            x = x.argmax(axis=1)  # the lowest index among equals
         else:
             gathered = x[:, pool_windows(stage.placed.in_shape, stage.layer.window, stage.layer.steps)]
             x = gathered.max(axis=2) if isinstance(stage, MaxStage) else gathered.sum(axis=2)

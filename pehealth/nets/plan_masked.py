@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from pehealth.codec.packing import packed_size
@@ -11,10 +12,10 @@ from pehealth.nets.describe import Network
 from pehealth.nets.masked_material import MaterialPlan
 from pehealth.nets.plan import LayerPlan, Plan, sensor_names, sensor_parts, widest_bytes
 from pehealth.nets.run_masked import AnyEngine
-from pehealth.nets.stages import LinearStage, MaxStage, ReluStage, Stage, stages
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, result_form, stages
 from pehealth.protocols.blob import blob_cost
 from pehealth.protocols.cost import Cost, merge, message
-from pehealth.protocols.masked import max_cost, relu_cost
+from pehealth.protocols.masked import argmax_cost, max_cost, relu_cost
 from pehealth.protocols.opening import open_cost
 from transport.meter import Link, Traffic
 
@@ -40,7 +41,7 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
     layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters))]
     layers += [LayerPlan(p.index, p.name, p.kind, costs[p.index]) for p in network.placed]
     end = len(network.placed) + 1
-    layers.append(LayerPlan(end, f"{end}.output", "output", _result(network, parameters)))
+    layers.append(LayerPlan(end, f"{end}.output", "output", costs.get(end, Cost()) + _result(network, parameters)))
     sizes = {str(server): material.record_bytes(server) for server in SERVERS}
     source = dealer_of(dealer)
     widest = widest_bytes(network, parameters.batch, 8)
@@ -78,11 +79,14 @@ def _stage(stage: Stage, p: Parameters) -> Cost:
         return relu_cost(stage.count, p.ring)
     if isinstance(stage, MaxStage):
         return max_cost(stage.counts, p.ring)
+    if isinstance(stage, ArgmaxStage):
+        return argmax_cost(stage.counts, p.ring)
     return Cost()
 
 
 def _result(network: Network, p: Parameters) -> Cost:
-    size = packed_size(p.batch * len(network.classes), p.ring)
+    shape, bits = result_form(network, p)
+    size = packed_size(math.prod(shape), bits)
     return Cost(merge(*(message(server, Party.HC, size) for server in SERVERS)), depth=1)
 
 

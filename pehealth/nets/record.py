@@ -107,6 +107,7 @@ class RunParameters:
     transport: str = "memory"
     tls: bool = False
     network: str | None = None
+    reveal: str = "logits"
 
     @classmethod
     def of(cls, parameters: Parameters, *, transport: str, tls: bool, network: str | None) -> Self:
@@ -122,6 +123,7 @@ class RunParameters:
             transport=transport,
             tls=tls,
             network=network,
+            reveal=parameters.reveal,
         )
 
 
@@ -148,7 +150,7 @@ class Sample:
         label: the true class; None where nobody knows it.
         prediction: the class that the secure run gave.
         plain_prediction: the class of the float network.
-        logits_int: what the servers computed, in units of 1/scale.
+        logits_int: what the centre received, in units of 1/scale; empty where it received the class alone.
         ideal_int: the oracle `ideal`, in the same units.
         logits: logits_int / scale.
         plain_logits: of the float network.

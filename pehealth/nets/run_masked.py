@@ -9,12 +9,13 @@ from typing import Any
 from pehealth.codec.packing import Words
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Material
 from pehealth.crypto.linear import pool_windows
 from pehealth.engines.interface import MaskedEngine, ring_mask
-from pehealth.nets.stages import LinearStage, MaxStage, ReluStage, Stage, SumStage
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, SumStage
 from pehealth.protocols.context import Context
-from pehealth.protocols.masked import max_pool, open_masked, relu
+from pehealth.protocols.masked import argmax, max_pool, open_masked, relu
 
 Watch = Callable[[int, float], None]
 """Called after each layer with its index and the seconds it took this server."""
@@ -36,7 +37,14 @@ class ReadyLinear:
     ready: Any
 
 
-Entry = ReadyLinear | Material[ReluGate] | tuple[Material[MaxGate], ...] | None
+@dataclass(frozen=True, repr=False, eq=False)
+class ReadyArgmax:
+    """The gates of each round of the tournament between classes."""
+
+    rounds: tuple[Material[SelectGate], ...]
+
+
+Entry = ReadyLinear | Material[ReluGate] | tuple[Material[MaxGate], ...] | ReadyArgmax | None
 """What a stage needs of a query's material; a sum needs nothing."""
 
 
@@ -60,13 +68,14 @@ async def run_masked(
     watch: Watch,
     show: Show,
 ) -> Words:
-    """Return this server's share of the logits.
+    """Return this server's share of the logits, or of the class if that alone is to be revealed.
 
     Protocol:   linear: open Y^ = Y + R, then W_b * Y^ - U_b + bias_b alone; ReLU: open x^ = x + r, then one comparison
                 key alone, which also rescales; max pooling: a tournament of openings; mean pooling: sums
-    Shapes:     share (batch, inputs) mod 2^k -> (batch, classes)
+    Shapes:     share (batch, inputs) mod 2^k -> (batch, classes); (batch,) for the class
     Scale:      10^d -> that of `scale_steps(network, d, masked)`
-    Cost:       `plan_masked`; server rounds 2L - 1 for L linear layers, plus ceil(log2(window)) a max pool
+    Cost:       `plan_masked`; server rounds 2L - 1 for L linear layers, plus ceil(log2(window)) a max pool,
+                plus ceil(log2(classes)) for the class
     Error:      `error_bounds`
     Leaks:      nothing: only values under fresh uniform masks are opened
     """
@@ -81,6 +90,8 @@ async def run_masked(
         elif isinstance(stage, MaxStage) and isinstance(entry, tuple):
             windows = pool_windows(stage.placed.in_shape, stage.layer.window, stage.layer.steps)
             share = await max_pool(here, share, windows, entry)
+        elif isinstance(stage, ArgmaxStage) and isinstance(entry, ReadyArgmax):
+            share = await argmax(here, share, entry.rounds)
         elif isinstance(stage, SumStage):
             windows = pool_windows(stage.placed.in_shape, stage.layer.window, stage.layer.steps)
             share = share[:, windows].sum(axis=2) & ring_mask(ctx.parameters.ring)

@@ -7,10 +7,12 @@ and one ReLU instead of three and four. Every stage keeps the index of its layer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from pehealth.config import Parameters
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.linear import LinearMap
 from pehealth.errors import UnsupportedLayer
 from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed, Relu
@@ -52,11 +54,7 @@ class MaxStage:
     @property
     def counts(self) -> tuple[int, ...]:
         """Gates of each round."""
-        out, left = [], self.layer.size
-        while left > 1:
-            out.append(self.windows * (left // 2))
-            left -= left // 2
-        return tuple(out)
+        return halvings(self.layer.size, self.windows)
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,44 @@ class SumStage:
     layer: MeanPool
 
 
-Stage = LinearStage | ReluStage | MaxStage | SumStage
+@dataclass(frozen=True)
+class OutputPlace:
+    """Behind the last layer, where the centre's result is made."""
+
+    index: int
+    kind: ClassVar[str] = "output"
+
+    @property
+    def name(self) -> str:
+        """For instance "4.output"."""
+        return f"{self.index}.{self.kind}"
+
+
+@dataclass(frozen=True)
+class ArgmaxStage:
+    """The class in place of the logits: a tournament, a round for each halving of the classes."""
+
+    placed: OutputPlace
+    gate: SelectGate
+    batch: int
+    classes: int
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Gates of each round."""
+        return halvings(self.classes, self.batch)
+
+
+Stage = LinearStage | ReluStage | MaxStage | SumStage | ArgmaxStage
+
+
+def halvings(size: int, copies: int) -> tuple[int, ...]:
+    """Return how many pairs each round of a tournament of `size` has, `copies` tournaments side by side."""
+    out, left = [], size
+    while left > 1:
+        out.append(copies * (left // 2))
+        left -= left // 2
+    return tuple(out)
 
 
 def stages(network: Network, parameters: Parameters) -> tuple[Stage, ...]:
@@ -77,7 +112,18 @@ def stages(network: Network, parameters: Parameters) -> tuple[Stage, ...]:
         UnsupportedLayer: the network does not begin with a linear layer or a pool of readings.
     """
     steps = scale_steps(network, parameters.digits, Arithmetic.MASKED)
-    return tuple(_stage(step, parameters) for step in _pools_first(steps))
+    walk = tuple(_stage(step, parameters) for step in _pools_first(steps))
+    if parameters.reveal == "logits":
+        return walk
+    place = OutputPlace(len(network.placed) + 1)
+    return (*walk, ArgmaxStage(place, SelectGate(parameters.ring), parameters.batch, len(network.classes)))
+
+
+def result_form(network: Network, parameters: Parameters) -> tuple[tuple[int, ...], int]:
+    """Return shape and bits an element of what each server sends the centre."""
+    if parameters.reveal == "logits":
+        return (parameters.batch, len(network.classes)), parameters.ring
+    return (parameters.batch,), max(1, (len(network.classes) - 1).bit_length())
 
 
 def _pools_first(steps: tuple[ScaleStep, ...]) -> list[ScaleStep]:

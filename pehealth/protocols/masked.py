@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pehealth.codec.packing import Words
-from pehealth.crypto import gate_max, gate_relu
+from pehealth.config import Party
+from pehealth.crypto import gate_max, gate_relu, gate_select
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Material
 from pehealth.crypto.ring import mask as ring_mask
 from pehealth.protocols.context import Context
@@ -29,6 +31,11 @@ def relu_cost(count: int, ring: int) -> Cost:
 def max_cost(counts: Sequence[int], ring: int) -> Cost:
     """Cost of `max_pool`: one round for each entry of `counts`, the gates of a round."""
     return sum((relu_cost(count, ring) for count in counts), Cost())
+
+
+def argmax_cost(counts: Sequence[int], ring: int) -> Cost:
+    """Cost of `argmax`: one round for each entry of `counts`, two elements a gate each way."""
+    return sum((open_cost(2 * count, ring) + Cost(ops={"dcf_evals": 2 * count}) for count in counts), Cost())
 
 
 async def open_masked(ctx: Context, share: Words, mask: Words, *, step: int) -> Words:
@@ -101,3 +108,41 @@ async def max_pool(
         best = await maximum(ctx, values[:, :, :half], values[:, :, half : 2 * half], material, step=step)
         values = np.concatenate([best, values[:, :, 2 * half :]], axis=2)
     return np.ascontiguousarray(values[:, :, 0])
+
+
+async def argmax(ctx: Context, share: Words, materials: Sequence[Material[SelectGate]]) -> Words:
+    """Return shares of the index of each row's greatest element; of equals, the lowest.
+
+    Protocol:   a tournament of neighbours; each round opens x^ = a - b + r and Delta^ = i_a - i_b + rho at once and
+                takes the greater with its index. Winners keep their order, so the left of equals wins throughout.
+    Shapes:     share (batch, n) -> (batch,)
+    Requires:   |x| < 2^(ring - 2)
+    Cost:       argmax_cost of the gates of each round: ceil(log2(n)) rounds
+    Error:      none
+    Leaks:      nothing
+    Reference:  [BCG21]
+    """
+    index = np.arange(share.shape[1], dtype=np.uint64) if ctx.party is Party.E1 else np.zeros(1, np.uint64)
+    values, indices = share, np.broadcast_to(index, share.shape)
+    for step, material in enumerate(materials):
+        pairs = values.shape[1] // 2 * 2
+        values, indices = await _play(ctx, (values, indices), pairs, material, step)
+    return np.ascontiguousarray(indices[:, 0])
+
+
+async def _play(
+    ctx: Context, players: tuple[Words, Words], pairs: int, material: Material[SelectGate], step: int
+) -> tuple[Words, Words]:
+    """Play one round between neighbours; who has none waits at the end."""
+    ring, mod = ctx.parameters.ring, ring_mask(ctx.parameters.ring)
+    a, b = (np.stack([p[:, side:pairs:2] for p in players]) for side in (0, 1))
+    masked = (a - b).reshape(2, -1) + material.half.masks
+    opened = await open_words(ctx, masked & mod, ring, step=step)
+    ctx.count(dcf_evals=material.count)
+    if material.count <= INLINE_GATES:
+        gains = gate_select.evaluate(ctx.party, opened[0], opened[1], material)
+    else:
+        gains = await ctx.compute(gate_select.evaluate, ctx.party, opened[0], opened[1], material)
+    won = (b + np.stack(gains).reshape(b.shape)) & mod
+    value, index = (np.concatenate([w, p[:, pairs:]], axis=1) for w, p in zip(won, players, strict=True))
+    return value, index

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 from parties.launch import plan, run
@@ -10,9 +13,13 @@ from parties.resolve import resolve
 from pehealth.config import Engine, GroupName
 from pehealth.crypto.prg import Prg
 from pehealth.engines.catalog import masked_engine
+from pehealth.errors import ConfigError
+from pehealth.nets.describe import Dense, Network, Relu
 from pehealth.nets.masked_oracle import masked_oracle
 from pehealth.nets.plan_masked import material_plan
 from pehealth.nets.record import RunResult, validate
+from pehealth.nets.weights import Model, save
+from pehealth.nets.zoo import load_model
 
 
 def quiet(_what: str, _at: int, _of: int) -> None:
@@ -102,6 +109,7 @@ def test_separate_processes_count_the_same(engine):
     request = RunRequest(
         net="clinic", engine=engine, group=GroupName.TOY32 if engine is Engine.PAPER else None,
         digits=1 if engine is Engine.PAPER else 4, samples=2, transport=Transport.PROCESSES,
+        dealer=engine is Engine.RLWE,
     )  # fmt: skip
     check_counts(run(request, quiet))
 
@@ -118,6 +126,79 @@ def test_check_names_the_first_layer_that_differs():
     """A walk of two zero bits fails almost always."""
     request = RunRequest(net="clinic", engine=Engine.PAPER, group=GroupName.TOY32, digits=1, walk=2, check=True)
     assert "the first layer that differs is 1.dense" in run(request, quiet).notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("engine", "transport"),
+    [(Engine.DEALT, Transport.MEMORY), (Engine.DEALT, Transport.TCP), (Engine.RLWE, Transport.MEMORY)],
+)
+def test_a_dealer_of_its_own_costs_what_the_plan_says(engine, transport):
+    request = RunRequest(net="clinic", engine=engine, samples=2, transport=transport, dealer=True)
+    result = run(request, quiet)
+    check_counts(result)
+    assert {"DEALER->E1", "DEALER->E2"} == set(result.phases["offline"].links)
+    assert result.accuracy.secure == 1
+
+
+def test_the_dealer_of_rlwe_is_told_the_key_and_nothing_of_the_model():
+    """What HC sends it has the same size whatever the layer: two bits a coefficient of the key."""
+    sent = plan(RunRequest(net="clinic", dealer=True)).planned.phases["setup"].links["HC->DEALER"]
+    assert (sent.payload, sent.messages) == (2 * 4096 * 2 // 8, 2)
+
+
+def test_the_class_alone_is_what_the_logits_say_at_one_more_round():
+    """Two classes: one round more, two words a sample in it, one bit a sample to the centre."""
+    request = RunRequest(net="clinic", engine=Engine.DEALT, samples=6, batch=3, reveal="class")
+    result, logits = run(request, quiet), run(dataclasses.replace(request, reveal="logits"), quiet)
+    check_counts(result)
+    assert [s.prediction for s in result.samples] == [s.prediction for s in logits.samples]
+    assert all(s.logits_int == () == s.logits for s in result.samples)
+    assert result.phases["online"].server_rounds == logits.phases["online"].server_rounds + 1
+    assert result.layers[-1].links["E1->HC"].payload == 1
+    assert result.parameters.reveal == "class"
+
+
+@pytest.fixture
+def five_classes(tmp_path):
+    """A model file with hidden units and five classes, the second and the fourth always equal."""
+    clinic = load_model("clinic")
+    network = Network("five", clinic.network.input_shape, (Dense(6), Relu(), Dense(5)), tuple("abcde"))
+    rng = Prg.insecure_seed(8)
+    w1, w2 = (rng.ring(shape, 20).astype(float) / 2**19 - 1 for shape in ((6, 30), (5, 6)))
+    w2[3] = w2[1] = abs(w2[1]) + abs(w2).max(axis=0) / 2
+    model = Model(network, (w1, w2), (np.zeros(6), np.zeros(5)), clinic.ranges, "clinic")
+    save(model, tmp_path / "five.npz")
+    return str(tmp_path / "five.npz")
+
+
+def test_the_class_equals_the_oracles_of_the_same_masks_and_the_lowest_of_equals(five_classes):
+    request = RunRequest(net=five_classes, engine=Engine.DEALT, samples=30, batch=15, reveal="class", insecure_seed=3)
+    result, job = run(request, quiet), resolve(request)
+    check_counts(result)
+    assert {s.prediction for s in result.samples} >= {1}
+    assert 3 not in {s.prediction for s in result.samples}
+    material = material_plan(job.model.network, job.plan.parameters, masked_engine(job.plan.parameters))
+    for query in range(1, job.queries + 1):
+        rng = Prg.insecure_seed(3).child("HC").child("deal", query)
+        part = slice((query - 1) * 15, query * 15)
+        wanted = masked_oracle(material, job.quantised, job.inputs[part], rng)[len(job.model.network.placed) + 1]
+        assert [s.prediction for s in result.samples[part]] == wanted.tolist()
+
+
+def test_a_network_that_needs_64_bits_runs_right_on_rlwe():
+    result = run(RunRequest(net="clinic", digits=8, samples=4), quiet)
+    assert (result.parameters.ring, result.parameters.lattice) == (64, "n8192-q156")
+    check_counts(result)
+    for s in result.samples:
+        assert max(abs(a - b) for a, b in zip(s.logits_int, s.ideal_int, strict=True)) <= result.error_bound
+        assert s.prediction == s.plain_prediction
+
+
+def test_64_bits_on_the_small_set_are_refused_by_name():
+    with pytest.raises(
+        ConfigError, match=r"1\.dense: lattice n4096-q104 cannot carry a ring of 64 bits .* take lattice n8"
+    ):
+        plan(RunRequest(net="clinic", ring=64, lattice="n4096-q104"))
 
 
 def test_queries_in_flight_give_the_same_and_count_the_same():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from pehealth.crypto import gate_max, gate_relu
+from pehealth.crypto import gate_max, gate_relu, gate_select
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.linear import pool_windows
 from pehealth.crypto.prg import Prg
 from pehealth.crypto.ring import from_signed as embed
 from pehealth.crypto.ring import to_signed as centred
-from pehealth.protocols.masked import max_cost, max_pool, relu, relu_cost
+from pehealth.nets.stages import halvings
+from pehealth.protocols.masked import argmax, argmax_cost, max_cost, max_pool, relu, relu_cost
 
 
 def split(values: np.ndarray, ring: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,3 +105,55 @@ async def test_what_a_server_receives_is_uniform_and_a_zero_mask_would_show(serv
     bits = (total[:, None] >> np.arange(ring, dtype=np.uint64)) & np.uint64(1)
     # 32 positions, one degree of freedom each: beyond 40 has probability under 1e-8.
     assert (chi_square(bits) < 40) is masked
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 4, 5, 7, 8, 10])
+async def test_argmax_is_the_lowest_index_of_the_greatest(servers, link, classes):
+    """Random rows, rows of equals, and every pair of equals among smaller ones."""
+    ring, rng = 24, Prg.insecure_seed(classes)
+    gate = SelectGate(ring)
+    x = centred(rng.ring((40, classes), ring - 2), ring - 2)
+    x[:10] %= 3
+    x[10] = -5
+    for row, (i, j) in enumerate(combinations(range(classes), 2)):
+        if row < 28:
+            x[11 + row] = -(2 ** (ring - 2)) + 1
+            x[11 + row, [i, j]] = 2 ** (ring - 2) - 1
+    counts = halvings(classes, len(x))
+    rounds = []
+    for count in counts:
+        r = rng.ring((2, count), ring)
+        rounds.append(gate_select.deal(r[0], r[1], gate, rng.child("E1", len(rounds)), rng))
+    shares = split(x, ring, 5)
+
+    async def body(ctx):
+        return await argmax(ctx, shares[ctx.party.half], [dealt.material(ctx.party) for dealt in rounds])
+
+    ran = await servers(body, ring=ring, link=link)
+    index = (ran.first + ran.second) & np.uint64(2**ring - 1)
+    assert (index == x.argmax(axis=1)).all()
+    cost = argmax_cost(counts, ring)
+    assert cost.server_rounds == (classes - 1).bit_length()
+    ran.assert_cost(cost)
+
+
+async def test_argmax_opens_nothing_but_uniform_words(servers):
+    """The same rows under 300 fresh masks: each opened half of the last round takes any value about equally often."""
+    ring, gate = 16, SelectGate(16)
+    x = np.array([[5, 5, 9]] * 300)
+    rng = Prg.insecure_seed(4)
+    rounds = []
+    for count in halvings(3, len(x)):
+        r = rng.ring((2, count), ring)
+        rounds.append(gate_select.deal(r[0], r[1], gate, rng.child("E1", len(rounds)), rng))
+    shares = split(x, ring, 6)
+
+    async def body(ctx):
+        return await argmax(ctx, shares[ctx.party.half], [dealt.material(ctx.party) for dealt in rounds])
+
+    ran = await servers(body, ring=ring)
+    for payload in ran.opened["E1"]:
+        words = np.frombuffer(payload, "<u2")
+        assert words.size == 600
+        ones = np.unpackbits(words.view(np.uint8)).reshape(600, 16).sum(axis=0, dtype=int)
+        assert (abs(ones - 300) < 6 * np.sqrt(150)).all()
