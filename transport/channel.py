@@ -131,13 +131,12 @@ class Channel:
         number = tag.pack()
         key = key_of(query, number)
         began = trio.current_time()
+        await trio.lowlevel.checkpoint_if_cancelled()
         frame = self._mail.take(key)
         if frame is None:
             frame = await self._wait_frame(key, query, tag, began)
-        else:
-            if self._room is not None and not self._mail.full:
-                self._room.set()
-            await trio.lowlevel.checkpoint_if_cancelled()
+        elif self._room is not None and not self._mail.full:
+            self._room.set()
         self._check(frame, tag, number, query, most)
         clock.seen(frame.depth, frame.rounds)
         if self._observer is not None:
@@ -171,6 +170,7 @@ class Channel:
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
+            await trio.lowlevel.checkpoint_if_cancelled()
             if self._meter is not None:
                 self._meter.sent(tag, _size(payload), query, depth, rounds)
             await self._wire.send(kind, payload, depth, rounds, query, tag)

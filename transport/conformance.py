@@ -118,6 +118,14 @@ async def _a_cancelled_receive_loses_nothing(left: Channel, right: Channel) -> N
         await into.receive(FIRST, most=10)
     await left.endpoint(1, Clock()).send(FIRST, b"late")
     _require(await into.receive(FIRST, most=10) == b"late", "the message is gone")
+    await left.endpoint(1, Clock()).send(SECOND, b"early")
+    await left.endpoint(2, Clock()).send(FIRST, b"behind")
+    await right.endpoint(2, Clock()).receive(FIRST, most=10)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await into.receive(SECOND, most=10)
+    _require(scope.cancelled_caught, "a cancelled receive goes on")
+    _require(await into.receive(SECOND, most=10) == b"early", "the message that was there is gone")
 
 
 async def _goodbye_comes_after_what_was_sent(left: Channel, right: Channel) -> None:

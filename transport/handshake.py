@@ -13,6 +13,7 @@ from typing import TypeGuard
 import msgpack
 
 from transport.errors import FrameError, HandshakeMismatch, PeerAbort
+from transport.framing import CONTROL_LIMIT
 
 PROTOCOL_VERSION = 1
 """Of everything above the frames: raised whenever the same messages mean something else."""
@@ -61,10 +62,14 @@ class Hello:
 
 
 def encode_hello(hello: Hello) -> bytes:
-    """Return the payload of a HELLO frame."""
+    """Return the payload of a HELLO frame. Raises ValueError if it does not fit into one."""
     packed: bytes = msgpack.packb(
         [hello.version, hello.local, hello.wanted, hello.role, hello.run, [list(pair) for pair in hello.fields.items()]]
     )
+    if len(packed) > CONTROL_LIMIT:
+        raise ValueError(
+            f"a greeting of {len(packed)} bytes: expected at most {CONTROL_LIMIT}; send digests of long fields"
+        )
     return packed
 
 

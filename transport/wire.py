@@ -70,7 +70,8 @@ class Wire:
     ) -> None:
         """Send one frame: a small one in one piece, a large one without copying the payload.
 
-        Returns without a task switch when the link takes everything at once.
+        Returns without a task switch when the link takes everything at once, so the caller looks for a cancellation
+        before: after it the frame counts as sent.
 
         Raises:
             LinkClosed: we closed the link, or an earlier frame was cut in the middle.
@@ -79,7 +80,6 @@ class Wire:
         """
         if self.torn:
             raise LinkClosed(f"the link to {self.peer} was left in the middle of a frame: nothing more can be sent")
-        await trio.lowlevel.checkpoint_if_cancelled()
         size = payload.nbytes if type(payload) is memoryview else len(payload)
         header = pack_header(kind, depth, rounds, self._sequence, query, tag, size)
         self._sequence = self._sequence + 1 & SEQUENCE_MASK
@@ -98,6 +98,7 @@ class Wire:
 
     async def send_control(self, kind: Kind, payload: bytes = b"") -> None:
         """Send a control frame before a channel takes over."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.control.append((True, kind, len(payload)))
         await self.send(kind, payload, 0, 0, 0, kind)
 

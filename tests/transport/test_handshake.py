@@ -159,6 +159,11 @@ def test_our_own_greeting_is_checked(bad: dict[str, object]) -> None:
         dataclasses.replace(E1, **bad)  # type: ignore[arg-type]
 
 
+def test_greeting_that_fits_into_no_frame_is_our_mistake() -> None:
+    with pytest.raises(ValueError, match="send digests of long fields"):
+        encode_hello(dataclasses.replace(E1, fields={str(n): "x" * 1000 for n in range(70)}))
+
+
 def test_abort_survives_the_wire() -> None:
     told = decode_abort(encode_abort("HC", "material of batch 7 is used up"))
     assert (told.origin, told.reason) == ("HC", "material of batch 7 is used up")

@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transport.channel import Channel
 from transport.errors import FrameError, LinkClosed, PeerAbort, PeerLost, PeerTimeout, TransportError
 from transport.faults import CutStream, DelayedStream, GarblingStream
 from transport.framing import HEADER_BYTES, Kind, pack_header
+from transport.handshake import encode_abort
 from transport.interfaces import Clock, Endpoint, Phase, Tag
 from transport.limits import Limits
 from transport.mailbox import OVERHEAD
@@ -23,6 +26,13 @@ from transport.wire import Wire
 TAG = Tag(Phase.ONLINE, 3, 1)
 LIMITS = Limits(silence_seconds=60, deadline_seconds=600, keepalive_seconds=10, buffered_bytes=10_000)
 SIZE = 100
+ABORT = encode_abort("E1", "why")
+FRAMES = (
+    pack_header(Kind.DATA, 1, 1, 0, 1, TAG.pack(), 3) + b"abc",
+    pack_header(Kind.DATA, 1, 1, 1, 1, TAG.pack(), 0),
+    pack_header(Kind.ABORT, 0, 0, 0, 0, Kind.ABORT, len(ABORT)) + ABORT,
+    pack_header(Kind.BYE, 0, 0, 1, 0, Kind.BYE, 0),
+)
 
 
 @asynccontextmanager
@@ -317,3 +327,21 @@ async def test_cancelled_send_before_the_frame_harms_nothing(autojump_clock: tri
         assert scope.cancelled_caught
         await end.send(TAG, b"sent")
         assert await receive(links["E2"]["E1"]) == b"sent"
+
+
+@settings(max_examples=60)
+@given(st.lists(st.binary(max_size=60) | st.integers(0, 3).map(lambda kind: FRAMES[kind]), max_size=5), st.booleans())
+def test_whatever_a_peer_sends_a_wait_ends_with_a_transport_error(pieces: list[bytes], close: bool) -> None:
+    async def main() -> None:
+        async with facing_raw() as (channel, raw):
+            for piece in pieces:
+                await raw.send_all(piece)
+            if close:
+                await raw.send_eof()
+            began = trio.current_time()
+            with pytest.raises(TransportError):
+                for _ in range(len(pieces) + 1):
+                    await receive(channel)
+            assert trio.current_time() - began <= LIMITS.deadline_seconds
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
