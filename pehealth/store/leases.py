@@ -69,10 +69,10 @@ class LeaseTable:
 
 
 class LeaseBook:
-    """The centre's book, on disk: which indices were dealt, and to whom they are leased. No index is given twice.
+    """The centre's book, on disk: to whom indices are leased. No index is leased to two submitters.
 
-    It holds no secrets. Put back from an older copy it may lease a range again; the servers then refuse the indices
-    that were used, and leases that overlap those they know.
+    It holds no secrets. Put back from an older copy it may lease a range again; the servers then refuse leases that
+    overlap those they know.
     """
 
     def __init__(self, database: Database) -> None:
@@ -87,7 +87,7 @@ class LeaseBook:
             MaterialError: it is damaged, open elsewhere, or of another plan.
         """
         if not path.exists():
-            return cls(Database.create(path, [TABLE], {"format": FORMAT, "plan": plan.hex(), "dealt": 0}))
+            return cls(Database.create(path, [TABLE], {"format": FORMAT, "plan": plan.hex()}))
         database = Database.open(path)
         if database.text("format") != FORMAT or database.text("plan") != plan.hex():
             database.abandon()
@@ -96,39 +96,44 @@ class LeaseBook:
             )
         return cls(database)
 
-    def allot(self, count: int) -> range:
-        """Return the next `count` indices for the dealer to deal; never the same again."""
-        with self._lock, self._database.transaction():
-            first = self._database.number("dealt")
-            self._database.set("dealt", first + count)
-        return range(first, first + count)
+    def usable(self, submitter: str, stock: Ranges) -> Ranges:
+        """Return which indices of `stock` the submitter has leased already, or may still lease."""
+        with self._lock:
+            return self._usable(submitter, stock)
 
-    def lease(self, submitter: str, count: int) -> Lease:
-        """Lease the next `count` dealt indices; both servers must be told (`MaterialStore.grant`).
+    def _usable(self, submitter: str, stock: Ranges) -> Ranges:
+        others = Ranges.of((each.first, each.until) for each in self._table.leases if each.submitter != submitter)
+        return stock - others
+
+    def lease(self, submitter: str, count: int, stock: Ranges) -> Ranges:
+        """Return `count` indices of `stock` for the submitter: what is left of its leases, then new leases.
+
+        Both servers must be told (`MaterialStore.grant`) the leases that hold them: `covering`.
+
+        Args:
+            submitter: a sensor group, a client.
+            count: how many queries it wants to make.
+            stock: indices that are in both servers' stores and not spent.
 
         Raises:
-            MaterialError: fewer are left.
+            MaterialError: there are fewer.
         """
         with self._lock:
-            left = self._left()
-            if not 0 < count <= left:
+            usable = self._usable(submitter, stock)
+            if not 0 < count <= len(usable):
                 raise MaterialError(
-                    f"{submitter} asks for {count} queries; material for {left} is dealt and not leased: deal more"
+                    f"{submitter} asks for {count} queries; both servers have material for {len(usable)} that is not "
+                    f"leased to others: deal {max(0, count - len(usable))} more"
                 )
-            lease = Lease(submitter, self._next(), count)
-            self._table.add(lease)
-            return lease
+            own = (usable & self._table.of(submitter)).lowest(count)
+            new = (usable - self._table.of(submitter)).lowest(count - len(own))
+            for first, until in new:
+                self._table.add(Lease(submitter, first, until - first))
+            return own | new
 
-    def _next(self) -> int:
-        return max((each.until for each in self._table.leases), default=0)
-
-    def _left(self) -> int:
-        return self._database.number("dealt") - self._next()
-
-    def remaining(self) -> int:
-        """Return how many dealt indices are not leased yet."""
-        with self._lock:
-            return self._left()
+    def covering(self, indices: Ranges) -> tuple[Lease, ...]:
+        """Return the leases that hold any of these indices."""
+        return tuple(each for each in self._table.leases if indices & Ranges.of([(each.first, each.until)]))
 
     @property
     def leases(self) -> tuple[Lease, ...]:

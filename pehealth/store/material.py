@@ -11,7 +11,6 @@ a database and its epoch file both put back after material was used that the pee
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from threading import RLock
@@ -20,10 +19,11 @@ from typing import BinaryIO
 from pehealth.codec.material_file import read_header, read_records
 from pehealth.config import Party
 from pehealth.errors import MaterialError
+from pehealth.store.database import Value
 from pehealth.store.epoch import EpochFile
 from pehealth.store.leases import Lease, LeaseTable
 from pehealth.store.ranges import Ranges
-from pehealth.store.shelf import Shelf
+from pehealth.store.shelf import Happened, Shelf
 from pehealth.store.state import StoreState
 
 DEFAULT_BLOCK = 64
@@ -44,7 +44,6 @@ class MaterialStore:
         self._disk, self._memory = RLock(), RLock()
         """For what may wait for the disk, and for what must not; taken in this order."""
         self._leases = LeaseTable(shelf.database)
-        self._session, self._agreed = secrets.token_hex(16), ""
         self._waiting: dict[int, bytes] = {}
         """Reserved in this session and not taken: index -> digest."""
         self._open: set[int] = set()
@@ -117,23 +116,26 @@ class MaterialStore:
 
     # ---- using
 
-    def reserve(self, block: int = DEFAULT_BLOCK, submitter: str | None = None) -> tuple[int, ...]:
+    def reserve(
+        self, block: int = DEFAULT_BLOCK, submitter: str | None = None, within: Ranges | None = None
+    ) -> tuple[int, ...]:
         """Make the lowest `block` available indices spent, durably, for this session to use; fewer if fewer are left.
 
         Args:
             block: how many.
             submitter: only indices leased to it.
+            within: only these indices.
         """
-        within = _EVERYTHING if submitter is None else self._leases.of(submitter)
+        leased = _EVERYTHING if submitter is None else self._leases.of(submitter)
         with self._disk:
-            reserved = self._reserve(self._shelf.available(within, block))
+            reserved = self._reserve(self._shelf.available(leased if within is None else leased & within, block))
         self.sweep()
         return reserved
 
     def _reserve(self, digests: dict[int, bytes]) -> tuple[int, ...]:
         """Reserve available indices; the caller holds the disk."""
         if digests:
-            self._shelf.spend(Ranges().with_indices(digests))
+            self._shelf.spend(Ranges().with_indices(digests), Happened.RESERVED)
             with self._memory:
                 self._waiting.update(digests)
                 self._open.update(digests)
@@ -204,6 +206,12 @@ class MaterialStore:
             with self._disk:
                 self._shelf.discard(batch)
 
+    @property
+    def stock(self) -> Ranges:
+        """Indices that are there and not spent."""
+        with self._disk:
+            return self._shelf.stock
+
     def remaining(self, submitter: str | None = None) -> int:
         """Return how many more queries can be admitted; with `submitter`, of its leases."""
         within = _EVERYTHING if submitter is None else self._leases.of(submitter)
@@ -237,8 +245,9 @@ class MaterialStore:
         """Return what the peer must know before both use their stores."""
         with self._disk:
             shelf = self._shelf
-            plan, agreed = shelf.plan.hex(), self._agreed
-            return StoreState(plan, shelf.party, shelf.name, self._session, agreed, shelf.generation, shelf.spent)
+            return StoreState(
+                shelf.plan.hex(), shelf.party, shelf.name, shelf.session, shelf.peer, shelf.generation, shelf.spent
+            )
 
     def agree(self, peer: StoreState, ours: StoreState | None = None) -> int:
         """Take the peer's state: what either has spent is spent for both. Return how many reserved indices that burnt.
@@ -257,8 +266,9 @@ class MaterialStore:
             database, ours = self._shelf.database, ours or self.state()
             ours.check(peer, database.text("peer_store"), database.number("peer_generation"))
             lost = Ranges() if ours.resumes(peer) else peer.spent | ours.spent
-            self._shelf.spend(lost, {"peer_store": peer.store, "peer_generation": peer.generation})
-            self._agreed = peer.session
+            notes: dict[str, Value] = {"peer_store": peer.store, "peer_generation": peer.generation}
+            self._shelf.spend(lost, Happened.BURNT, notes)
+            self._shelf.peer = peer.session
         with self._memory:
             burnt = [index for index in self._waiting.keys() | self._open if index in lost]
             self._open.difference_update(burnt)
@@ -267,6 +277,7 @@ class MaterialStore:
 
     def close(self) -> None:
         """Burn what is left of reserved blocks, and let go of the file."""
+        self.sweep()
         with self._disk:
             self._shelf.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,39 @@ class Ranges:
     def __or__(self, other: Ranges) -> Ranges:
         return Ranges.of((*self.spans, *other.spans))
 
+    def __and__(self, other: Ranges) -> Ranges:
+        return Ranges.of((max(a, c), min(b, d)) for a, b in self.spans for c, d in other.spans if max(a, c) < min(b, d))
+
+    def __sub__(self, other: Ranges) -> Ranges:
+        left = list(self.spans)
+        for a, b in other.spans:
+            left = [piece for c, d in left for piece in ((c, min(d, a)), (max(c, b), d)) if piece[0] < piece[1]]
+        return Ranges.of(left)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(self.spans)
 
     def __len__(self) -> int:
         return sum(end - first for first, end in self.spans)
+
+    @property
+    def indices(self) -> Iterator[int]:
+        """All members, ascending."""
+        return (index for first, end in self.spans for index in range(first, end))
+
+    def lowest(self, count: int) -> Ranges:
+        """Return the `count` lowest members; all if there are fewer."""
+        out: list[tuple[int, int]] = []
+        for first, end in self.spans:
+            end = min(end, first + count)
+            out.append((first, end))
+            count -= end - first
+        return Ranges.of(out)
+
+    def closed(self, most: int) -> Ranges:
+        """Return the set with its narrowest gaps filled, so that at most `most` spans are left."""
+        gaps = sorted((after[0] - before[1], before[1], after[0]) for before, after in pairwise(self.spans))
+        return self | Ranges.of((first, end) for _, first, end in gaps[: max(0, len(self.spans) - most)])
 
     def with_indices(self, indices: Iterable[int]) -> Ranges:
         """Return the set with single indices added."""

@@ -1,11 +1,13 @@
 """The durable half of a material store: bodies of records, and which indices are spent.
 
 An index is *available* (a row of `records`), then *spent* (in `spent`, and no longer a row), then its body is deleted.
-Spending is durable before `spend` returns: in the database, and then in the epoch file beside it.
+Spending is durable before `spend` returns: in the database, and then in the epoch file beside it. A log, to which
+the database itself lets nobody do anything but append, says what became of each index: `pehealth.store.audit` reads it.
 """
 
 from __future__ import annotations
 
+import enum
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,8 +26,24 @@ _TABLES = (
     "CREATE TABLE bodies (idx INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     "CREATE TABLE spent (first INTEGER PRIMARY KEY, until INTEGER NOT NULL)",
     leases.TABLE,
+    """CREATE TABLE log (n INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, first INTEGER NOT NULL,
+       until INTEGER NOT NULL, session TEXT NOT NULL, peer TEXT NOT NULL)""",
+    "CREATE TRIGGER kept BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END",
+    "CREATE TRIGGER fixed BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END",
 )
 _COUNTERS: Mapping[str, Value] = {"generation": 0, "record_size": 0, "peer_store": "", "peer_generation": 0}
+
+
+class Happened(enum.StrEnum):
+    """What the log says of indices."""
+
+    STORED = "stored"
+    RESERVED = "reserved"
+    """For this session to use, and no other ever."""
+    USED = "used"
+    """Taken, and the body wiped afterwards."""
+    BURNT = "burnt"
+    """The peer had spent it, or it was reserved and perhaps not used; the body is wiped."""
 
 
 class Shelf:
@@ -37,9 +55,12 @@ class Shelf:
         name: random, kept for life.
         generation: rises with every change of `spent`.
         spent: indices that were reserved, used or burnt.
+        session: a random name of this opening, for the log.
+        peer: the other server's session that this one has agreed with; "" before that.
     """
 
     def __init__(self, database: Database, epoch: EpochFile, plan: bytes, party: Party) -> None:
+        self.session, self.peer = secrets.token_hex(16), ""
         self.party, self.plan = party, plan
         self.database, self._epoch = database, epoch
         self.name, self.generation = database.text("store"), database.number("generation")
@@ -93,16 +114,22 @@ class Shelf:
         Raises:
             MaterialError: an index was here before, or records differ in size.
         """
-        count = 0
+        stored: list[int] = []
         with self.database.transaction():
             size = self.database.number("record_size")
             for index, record in records:
                 size = size or len(record)
                 self._insert(index, record, size)
-                count += 1
+                stored.append(index)
             self.database.set("record_size", size)
+            self._note(Happened.STORED, Ranges().with_indices(stored))
         self.database.checkpoint()
-        return count
+        return len(stored)
+
+    def _note(self, what: Happened, indices: Ranges) -> None:
+        """Append to the log, within a transaction."""
+        rows = ((what.value, first, until, self.session, self.peer) for first, until in indices)
+        self.database.run_many("INSERT INTO log (what, first, until, session, peer) VALUES (?, ?, ?, ?, ?)", rows)
 
     def _insert(self, index: int, record: bytes, size: int) -> None:
         if len(record) != size or not record:
@@ -129,12 +156,17 @@ class Shelf:
                 break
         return out
 
+    @property
+    def stock(self) -> Ranges:
+        """All available indices."""
+        return Ranges().with_indices(index for (index,) in self.database.run("SELECT idx FROM records"))
+
     def count(self, within: Ranges) -> int:
         """Return how many indices within some ranges are available."""
         query = "SELECT COUNT(*) FROM records WHERE idx >= ? AND idx < ?"
         return sum(int(self.database.run(query, first, until)[0][0]) for first, until in within)
 
-    def spend(self, indices: Ranges, notes: Mapping[str, Value] | None = None) -> None:
+    def spend(self, indices: Ranges, what: Happened, notes: Mapping[str, Value] | None = None) -> None:
         """Mark indices as spent, durably, and store named values with them; they need not be available."""
         spent = self.spent | indices
         generation = self.generation + (spent != self.spent)
@@ -143,6 +175,7 @@ class Shelf:
                 self.database.run("DELETE FROM records WHERE idx >= ? AND idx < ?", first, until)
             self.database.run("DELETE FROM spent")
             self.database.run_many("INSERT INTO spent VALUES (?, ?)", spent)
+            self._note(what, indices - self.spent)
             for name, value in {"generation": generation, **(notes or {})}.items():
                 self.database.set(name, value)
         self.spent, self.generation = spent, generation
@@ -164,15 +197,19 @@ class Shelf:
         return record
 
     def discard(self, indices: Iterable[int]) -> None:
-        """Delete the bodies of used records from the file and its log."""
+        """Delete the bodies of used records from the file and its journal."""
+        used = Ranges().with_indices(indices)
         with self.database.transaction():
-            self.database.run_many("DELETE FROM bodies WHERE idx = ?", ((index,) for index in indices))
+            self.database.run_many("DELETE FROM bodies WHERE idx >= ? AND idx < ?", used)
+            self._note(Happened.USED, used)
         self.database.checkpoint()
 
     def burn(self) -> None:
         """Delete the bodies of everything that is spent."""
+        left = self.database.run("SELECT idx FROM bodies WHERE idx NOT IN (SELECT idx FROM records)")
         with self.database.transaction():
             self.database.run("DELETE FROM bodies WHERE idx NOT IN (SELECT idx FROM records)")
+            self._note(Happened.BURNT, Ranges().with_indices(index for (index,) in left))
         self.database.checkpoint()
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ from pehealth.config import Party
 from pehealth.errors import MaterialError, PeerProtocolError
 from pehealth.store.ranges import Ranges
 
+STATE_BYTES = 4096
+"""Bytes of a state on the wire: always the same, so that what it costs is known beforehand."""
 _NAMES = {"plan": str, "party": str, "store": str, "session": str, "agreed": str, "generation": int, "spent": list}
 
 
@@ -36,9 +38,18 @@ class StoreState:
     spent: Ranges
 
     def pack(self) -> bytes:
-        """Return the state as JSON, for the handshake."""
+        """Return the state in exactly `STATE_BYTES`, as JSON.
+
+        If there are too many spans to fit, those closest to each other are told as one: what lies between counts as
+        spent too.
+        """
         fields = {name: getattr(self, name) for name in _NAMES}
-        return json.dumps({**fields, "spent": self.spent.spans}).encode()
+        spent = self.spent
+        while True:
+            data = json.dumps({**fields, "spent": spent.spans}, separators=(",", ":")).encode()
+            if len(data) <= STATE_BYTES:
+                return data.ljust(STATE_BYTES)
+            spent = spent.closed(len(spent.spans) * 3 // 4)
 
     @classmethod
     def unpack(cls, data: bytes) -> StoreState:

@@ -1,4 +1,4 @@
-"""No index is dealt or leased twice, across restarts too."""
+"""No index is leased to two, across restarts too."""
 
 from pathlib import Path
 
@@ -6,26 +6,36 @@ import pytest
 
 from pehealth.errors import MaterialError
 from pehealth.store.leases import Lease, LeaseBook
+from pehealth.store.ranges import Ranges
 
 PLAN = bytes(32)
 
 
-def test_leases_follow_what_was_dealt(folder: Path) -> None:
+def span(*ends: int) -> Ranges:
+    return Ranges.of(zip(ends[::2], ends[1::2], strict=True))
+
+
+def test_a_submitter_goes_on_with_its_own_leases_first(folder: Path) -> None:
     book = LeaseBook.open(folder / "leases", PLAN)
-    with pytest.raises(MaterialError, match="material for 0 is dealt"):
-        book.lease("ward 1", 1)
-    assert book.allot(10) == range(10)
-    assert book.lease("ward 1", 4) == Lease("ward 1", 0, 4)
-    assert book.lease("ward 2", 5) == Lease("ward 2", 4, 5)
-    assert book.remaining() == 1
-    with pytest.raises(MaterialError, match="asks for 2 queries; material for 1"):
-        book.lease("ward 1", 2)
+    assert book.lease("ward 1", 4, span(0, 10)) == span(0, 4)
+    assert book.lease("ward 2", 5, span(0, 10)) == span(4, 9)
+    assert book.lease("ward 1", 2, span(2, 10)) == span(2, 4), "0 and 1 are used, 2 and 3 are not"
+    assert book.leases == (Lease("ward 1", 0, 4), Lease("ward 2", 4, 5))
     book.close()
     again = LeaseBook.open(folder / "leases", PLAN)
-    assert again.leases == (Lease("ward 1", 0, 4), Lease("ward 2", 4, 5))
-    assert again.allot(2) == range(10, 12)
-    assert again.lease("ward 1", 3) == Lease("ward 1", 9, 3)
+    assert again.lease("ward 1", 3, span(3, 14)) == span(3, 4, 9, 11)
+    assert again.covering(span(3, 4, 9, 10)) == (Lease("ward 1", 0, 4), Lease("ward 1", 9, 2))
+    assert again.usable("ward 2", span(0, 14)) == span(4, 9, 11, 14)
     again.close()
+
+
+def test_what_the_servers_do_not_both_have_is_not_leased(folder: Path) -> None:
+    book = LeaseBook.open(folder / "leases", PLAN)
+    with pytest.raises(MaterialError, match=r"asks for 3 queries; both servers have material for 2 .* deal 1 more"):
+        book.lease("ward 1", 3, span(7, 8, 9, 10))
+    assert book.leases == ()
+    assert book.lease("ward 1", 2, span(7, 8, 9, 10)) == span(7, 8, 9, 10)
+    book.close()
 
 
 def test_a_book_belongs_to_its_plan(folder: Path) -> None:
@@ -37,8 +47,7 @@ def test_a_book_belongs_to_its_plan(folder: Path) -> None:
 
 def test_a_lease_of_nothing_is_refused(folder: Path) -> None:
     book = LeaseBook.open(folder / "leases", PLAN)
-    book.allot(5)
     for count in (0, -1):
         with pytest.raises(MaterialError):
-            book.lease("ward 1", count)
+            book.lease("ward 1", count, span(0, 5))
     book.close()

@@ -21,6 +21,11 @@ def test_ranges_behave_as_sets(a: list[tuple[int, int]], b: list[tuple[int, int]
     assert x.with_indices(members(b)) == x | y
     assert all(end < first for (_, end), (first, _) in zip(x.spans, x.spans[1:], strict=False)), "ranges touch"
     assert Ranges.of(list(x)) == x
+    assert x & y == Ranges().with_indices(members(a) & members(b))
+    assert x - y == Ranges().with_indices(members(a) - members(b))
+    assert list(x.indices) == sorted(members(a))
+    for count in (0, 1, 5, 100):
+        assert list(x.lowest(count).indices) == sorted(members(a))[:count]
 
 
 def test_ranges_are_shown_shortly() -> None:

@@ -13,7 +13,7 @@ from pehealth.errors import MaterialError, PeerProtocolError
 from pehealth.store.leases import Lease
 from pehealth.store.material import MaterialStore
 from pehealth.store.ranges import Ranges
-from pehealth.store.state import StoreState
+from pehealth.store.state import STATE_BYTES, StoreState
 
 PLAN, OTHER_PLAN = bytes(range(32)), bytes(32)
 COUNT = 20
@@ -203,6 +203,16 @@ def test_a_state_that_cannot_be_read_is_the_peers_fault() -> None:
     for bad in (b"", b"[]", b"3", b"{}", state.pack().replace(b"3", b"true"), state.pack().replace(b"E1", b"E9")):
         with pytest.raises(PeerProtocolError):
             StoreState.unpack(bad)
+
+
+def test_a_state_has_one_size_and_never_tells_less_than_is_spent() -> None:
+    spans = [(i * 1000, i * 1000 + 1 + i % 700) for i in range(2000)]
+    for count in (0, 1, 200, 400, 2000):
+        state = StoreState("ab" * 32, Party.E1, "s" * 32, "t" * 32, "u" * 32, 3, Ranges.of(spans[:count]))
+        told = StoreState.unpack(state.pack())
+        assert len(state.pack()) == STATE_BYTES
+        assert len(state.spent - told.spent) == 0
+        assert (told == state) == (count <= 200)
 
 
 def test_the_epoch_rises_with_every_reservation(make: Make) -> None:
