@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Protocol, runtime_checkable
 
 import trio
@@ -52,7 +51,6 @@ class Wire:
         self._stream = stream
         self._eager = stream if isinstance(stream, EagerStream) else None
         self._reader = FrameReader(frame_bytes, peer)
-        self._waiting: deque[Frame] = deque()
         self._sequence = 0
 
     @property
@@ -110,10 +108,6 @@ class Wire:
             PeerLost: it stopped in the middle of a frame, or the link broke.
             LinkClosed: we closed the link.
         """
-        if self._waiting:
-            frames = list(self._waiting)
-            self._waiting.clear()
-            return frames
         reader = self._reader
         while not reader.broken:
             data = await self._receive_some(min(max(reader.missing + HEADER_BYTES, _LEAST_READ), _MOST_READ))
@@ -127,14 +121,18 @@ class Wire:
         raise AssertionError("a broken reader raises")
 
     async def receive_first(self) -> Frame:
-        """Return one frame before a channel takes over; what came with it is kept. Raises as `receive`."""
-        frames = await self.receive()
-        if not frames:
-            raise PeerLost(f"{self.peer} closed the link during the handshake")
-        self._waiting.extend(frames[1:])
-        first = frames[0]
-        self.control.append((False, first.kind, len(first.payload)))
-        return first
+        """Return the first frame and read not a byte more: what follows is for a channel, under other limits.
+
+        Raises as `receive`.
+        """
+        frames: list[Frame] = []
+        while not frames:
+            data = await self._receive_some(self._reader.missing)
+            if not data:
+                raise PeerLost(f"{self.peer} closed the link during the handshake")
+            frames = self._reader.feed(data)
+        self.control.append((False, frames[0].kind, len(frames[0].payload)))
+        return frames[0]
 
     async def send_eof(self) -> None:
         """Say that we send no more, where the stream can say so."""

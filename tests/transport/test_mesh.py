@@ -107,6 +107,21 @@ async def test_tcp_counts_the_same_bytes_as_memory() -> None:
     assert over_tcp.links(Phase.CONTROL)["E1", "E2"].payload == hello
 
 
+async def test_large_message_may_come_in_one_piece_with_the_greeting() -> None:
+    hub, size = MemoryHub(), 200_000
+
+    async def first() -> None:
+        listener = await hub.listen("E1")
+        raw = await listener.accept()
+        message = pack_header(Kind.DATA, 1, 1, 1, 1, TAG.pack(), size) + bytes(size)
+        await raw.send_all(greeting(Hello("E1", run=BASE.run, fields=BASE.fields, wanted="E2")) + message)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first)
+        async with mesh("E2", hub, ("E1", "E2")) as links:
+            assert len(await links["E1"].endpoint(1, Clock()).receive(TAG, most=size)) == size
+
+
 def test_every_pair_decides_alike_who_calls() -> None:
     everyone = ("HMS1", "E2", "HC", "E1")
     plans = {name: plan_links(name, [p for p in everyone if p != name], {p: p for p in PARTIES}) for name in everyone}
