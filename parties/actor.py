@@ -6,22 +6,24 @@ A role never sees who started it: commands and events go through a `Control`, me
 from __future__ import annotations
 
 import resource
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import trio
 
 from parties.start import Start
+from parties.virtual import Stopwatch
 from pehealth.codec.packing import Words
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.protocols.cost import Ops
 from transport.channel import Channel
-from transport.interfaces import Clock, Endpoint, Phase
+from transport.interfaces import Clock, Endpoint, Phase, Tag
 from transport.meter import Meter
+from transport.trace import Recorder
 
 T = TypeVar("T")
 
@@ -43,16 +45,15 @@ async def threaded(function: Callable[..., T], *args: object) -> T:
     return await trio.to_thread.run_sync(function, *args)
 
 
-async def inline(function: Callable[..., T], *args: object) -> T:
-    """Run a plain function here and let the virtual clock advance by the time it took.
-
-    Under a virtual clock a thread would let time jump; so does what each party computes count as if it had
-    a core of its own.
-    """
-    before = time.perf_counter()
-    result = function(*args)
-    await trio.sleep(time.perf_counter() - before)
-    return result
+OPERATIONS = {
+    "setup": Phase.SETUP,
+    "deal": Phase.OFFLINE,
+    "prepare": Phase.OFFLINE,
+    "submit": Phase.ONLINE,
+    "answer": Phase.ONLINE,
+    "collect": Phase.ONLINE,
+}
+"""The phase of each operation that a party is told to do."""
 
 
 @dataclass
@@ -70,6 +71,8 @@ class Actor:
         seconds: time spent in each layer online, one entry a query.
         phase_seconds: time that this party computed in a phase, one entry a query.
         opened: with `check` alone: this server's share of each layer's output, one entry a query.
+        stopwatch: under a virtual clock alone: charges what is computed.
+        recorder: notes what is done when, if the run is traced.
     """
 
     start: Start
@@ -82,6 +85,8 @@ class Actor:
     seconds: dict[int, list[float]] = field(default_factory=dict)
     phase_seconds: dict[Phase, list[float]] = field(default_factory=dict)
     opened: dict[int, list[bytes]] = field(default_factory=dict, repr=False)
+    stopwatch: Stopwatch | None = None
+    recorder: Recorder | None = None
     _clocks: dict[tuple[Phase, int], Clock] = field(default_factory=dict, repr=False)
 
     @property
@@ -92,15 +97,29 @@ class Actor:
     def endpoint(self, peer: str, phase: Phase, query: int) -> Endpoint:
         """Return this query's view of the link to `peer`; all links of a query and phase share one clock."""
         clock = self._clocks.setdefault((phase, query), Clock())
-        return self.links[peer].endpoint(query, clock)
+        link = self.links[peer].endpoint(query, clock)
+        return self.stopwatch.watch(link) if self.stopwatch is not None else link
 
     def count(self, phase: Phase, layer: int, ops: Mapping[str, int]) -> None:
         """Add to the counters of a layer."""
         self.ops.setdefault((phase, layer), Counter()).update(ops)
 
-    def watch(self, layer: int, seconds: float) -> None:
-        """Record how long this party was in a layer of one query."""
+    def watch(self, query: int, layer: int, seconds: float) -> None:
+        """Record how long this party was in a layer of a query, which it leaves now."""
         self.seconds.setdefault(layer, []).append(seconds)
+        if self.recorder is not None:
+            self.recorder.note(self.start.name, query, "layer", seconds, Tag(Phase.ONLINE, layer).pack())
+
+    @contextmanager
+    def at_work(self, op: str, query: int) -> Iterator[None]:
+        """Note an operation from its start to its end."""
+        if self.stopwatch is not None:
+            self.stopwatch.resume()
+        if self.recorder is None:
+            yield
+            return
+        with self.recorder.compute(self.start.name, query, op, Tag(OPERATIONS[op], 0).pack()):
+            yield
 
     def show(self, layer: int, share: Words) -> None:
         """Keep the share of a layer's output for the launcher, if the run is to be checked. LEAKS everything."""
@@ -119,6 +138,7 @@ class Actor:
             "seconds": [[layer, list(spent)] for layer, spent in self.seconds.items()],
             "phase_seconds": [[int(phase), list(spent)] for phase, spent in self.phase_seconds.items()],
             "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            "trace": self.recorder.trace().to_wire() if self.recorder is not None else None,
             "opened": [[layer, list(outputs)] for layer, outputs in self.opened.items()],
         }
 
@@ -135,7 +155,8 @@ async def obey(role: Role, actor: Actor, control: Control) -> None:
     """Turn commands into work until "finish"; several queries may be under way at once."""
 
     async def work(op: str, query: int) -> None:
-        event = await role.handle(op, query)
+        with actor.at_work(op, query):
+            event = await role.handle(op, query)
         await control.send({"done": op, "query": query, **event})
 
     async with trio.open_nursery() as nursery:

@@ -30,8 +30,8 @@ def check_writable(path: Path | None, flag: str) -> None:
         raise ConfigError(f"{flag} {path}: the directory {path.parent} is not there or cannot be written")
 
 
-def write(path: Path, document: Mapping[str, object], schema_name: str) -> None:
-    """Write `document` to `path`, or to standard output for "-".
+def write(path: Path, document: Mapping[str, object], schema_name: str, *, compact: bool = False) -> None:
+    """Write `document` to `path`, or to standard output for "-"; `compact` puts all of it in one line.
 
     Raises:
         PehealthError: it does not keep its schema: a bug of ours.
@@ -39,7 +39,7 @@ def write(path: Path, document: Mapping[str, object], schema_name: str) -> None:
     """
     if problems := schema.problems(document, schema_name):
         raise PehealthError(f"the document does not keep {schema_name}: {'; '.join(problems[:5])}")
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=None if compact else 2, allow_nan=False) + "\n"
     if path == STDOUT:
         sys.stdout.write(text)
         return
@@ -70,6 +70,15 @@ def read_result(path: Path) -> RunResult:
     Raises:
         ConfigError: it cannot be read, or is no result of schema 1.
     """
+    return RunResult.from_json(read_document(path))
+
+
+def read_document(path: Path) -> dict[str, object]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -78,4 +87,4 @@ def read_result(path: Path) -> RunResult:
         raise ConfigError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path} holds no JSON object")
-    return RunResult.from_json(document)
+    return document

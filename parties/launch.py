@@ -20,6 +20,7 @@ from parties.process import spawn
 from parties.request import RunRequest, Transport
 from parties.resolve import Job, resolve
 from parties.start import Start, party_names, role_of
+from parties.tracing import trace_of, write_trace
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.nets.plan import sensor_names, sensor_parts
@@ -39,7 +40,10 @@ def run(request: RunRequest, progress: Progress, *, command: str = "run") -> Run
         PehealthError, TransportError or an exception group of them; nothing is left running.
     """
     job = resolve(request)
-    return assemble(job, perform_job(job, progress), command)
+    outcome = perform_job(job, progress)
+    if request.trace is not None:
+        write_trace(request.trace, trace_of(job, outcome, command, virtual=is_virtual(job.request)))
+    return assemble(job, outcome, command)
 
 
 def perform_job(job: Job, progress: Progress) -> Outcome:
@@ -110,6 +114,7 @@ def start_all(job: Job) -> dict[str, Start]:
             private,
             is_virtual(job.request),
             job.request.check,
+            job.request.trace is not None,
         )
     return out
 

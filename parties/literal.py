@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gmpy2
@@ -172,9 +173,10 @@ class LiteralServer:
         ctx = Context(a.party, peer, p, self._common, a.compute, query)
         began = a.now()
         pair = await self._take_upload(query)
-        a.watch(0, a.now() - began)
+        watch = partial(a.watch, query)
+        watch(0, a.now() - began)
         tape = self._tapes.pop(query)
-        logits = await run_literal(ctx, network, self._models, pair, tape, a.now, a.watch, self._show)
+        logits = await run_literal(ctx, network, self._models, pair, tape, a.now, watch, self._show)
         share = paper.result_share(logits, p.ring, self._common, ("query", query), a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
         await send(a.endpoint(Party.HC, Phase.ONLINE, query), tag, pack(share, p.ring))

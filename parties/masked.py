@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -213,9 +214,10 @@ class MaskedServer:
         ctx = Context(a.party, peer, p, self._common, a.compute, query)
         began = a.now()
         share = await self._take_upload(query)
-        a.watch(0, a.now() - began)
+        watch = partial(a.watch, query)
+        watch(0, a.now() - began)
         ready = self._ready.pop(query)
-        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, a.watch, a.show)
+        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, watch, a.show)
         _, bits = result_form(network, p)
         result = result_share(logits, bits, self._common, query, a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)

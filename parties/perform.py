@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import trio
 
-from parties.actor import Actor, Control, Role, inline, obey, threaded
+from parties.actor import Actor, Control, Role, obey, threaded
 from parties.literal import LiteralCentre, LiteralSensor, LiteralServer
 from parties.masked import MaskedCentre, MaskedDealer, MaskedSensor, MaskedServer
 from parties.private import unpack_model, unpack_readings
 from parties.start import Start, neighbours
+from parties.virtual import Stopwatch
 from pehealth.config import Engine, Party
 from pehealth.crypto.prg import Prg
 from pehealth.errors import ConfigError
@@ -18,8 +19,8 @@ from transport.handshake import Hello
 from transport.limits import Limits
 from transport.mesh import Carrier, Listener, MeshOptions, open_mesh
 from transport.meter import Meter
-from transport.observe import Observer
-from transport.shaped import Network, ShapedStream, parse_network
+from transport.shaped import Network, ShapedStream, parse_network, seeded_jitter
+from transport.trace import Recorder
 
 ANY_PORT = "127.0.0.1:0"
 
@@ -30,8 +31,9 @@ class Switchboard:
     So every party may bind whatever port is free and still be found.
     """
 
-    def __init__(self, carrier: Carrier, network: Network, nursery: trio.Nursery) -> None:
-        self._carrier, self._network, self._nursery = carrier, network, nursery
+    def __init__(self, carrier: Carrier, network: Network, nursery: trio.Nursery, owner: str = "") -> None:
+        self._carrier, self._network, self._nursery, self._owner = carrier, network, nursery, owner
+        self._streams = 0
         self._book: dict[str, str] = {}
         self._known = trio.Event()
 
@@ -51,8 +53,12 @@ class Switchboard:
         return self.shaped(await self._carrier.connect(self._book[address]))
 
     def shaped(self, stream: trio.abc.Stream) -> trio.abc.Stream:
-        """Return the stream with the run's latency and bandwidth on what it sends."""
-        return ShapedStream(stream, self._network, self._nursery) if self._network.shapes else stream
+        """Return the stream with the run's latency, bandwidth and jitter on what it sends."""
+        if not self._network.shapes:
+            return stream
+        self._streams += 1
+        jitter = seeded_jitter(f"{self._owner} {self._streams}".encode())
+        return ShapedStream(stream, self._network, self._nursery, jitter)
 
 
 class _ShapedListener:
@@ -91,7 +97,6 @@ async def perform(
     *,
     listen: str = ANY_PORT,
     limits: Limits | None = None,
-    observer: Observer | None = None,
     seed: Prg | None = None,
 ) -> None:
     """Be one party of a run: join, obey the conductor, report, part.
@@ -107,10 +112,13 @@ async def perform(
         address.append(where)
         bound.set()
 
+    stopwatch = Stopwatch() if start.virtual else None
+    recorder = Recorder(now(), stopwatch.now if stopwatch is not None else None) if start.trace else None
+    observer = recorder.observe if recorder is not None else None
     options = MeshOptions(limits=limits or Limits(), meter=meter, observer=observer, bound=listening)
     hello = Hello(start.name, role=start.name, run=start.run_id, fields=start.agreed())
     async with trio.open_nursery() as nursery:
-        board = Switchboard(carrier, network, nursery)
+        board = Switchboard(carrier, network, nursery, start.name)
         nursery.start_soon(introduce, control, board, bound, address)
         if not inbound:
             bound.set()
@@ -123,7 +131,9 @@ async def perform(
             options=options,
         ) as links:
             rng = seed if seed is not None else Prg.system()
-            actor = Actor(start, links, meter, rng, now, inline if start.virtual else threaded)
+            actor = Actor(start, links, meter, rng, now, threaded, stopwatch=stopwatch, recorder=recorder)
+            if stopwatch is not None:
+                actor.now, actor.compute = stopwatch.now, stopwatch.compute
             await obey(role_for(actor), actor, control)
 
 

@@ -55,6 +55,7 @@ class Start:
         private: what only this role holds: HC the quantised model, a sensor its readings.
         virtual: time is virtual: nothing may run in a thread.
         check: servers show every layer to the launcher. It LEAKS.
+        trace: note every message and what is computed between them, for the report.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Start:
     private: Mapping[str, Any] = field(default_factory=dict, repr=False)
     virtual: bool = False
     check: bool = False
+    trace: bool = False
 
     @property
     def role(self) -> Party:
@@ -89,6 +91,7 @@ class Start:
             "private": dict(self.private),
             "virtual": self.virtual,
             "check": self.check,
+            "trace": self.trace,
         }
 
     @classmethod
@@ -107,4 +110,5 @@ class Start:
             data["private"],
             data["virtual"],
             data["check"],
+            data["trace"],
         )

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Jitter = Callable[[], float]
 """Returns the next number in [0, 1): how much of the greatest jitter a piece gets."""
@@ -73,6 +74,45 @@ def parse_network(text: str) -> Network:
         raise ValueError(f"expected {names} or LATENCY,BANDWIDTH[,JITTER] such as 20ms,100mbit; came {text!r}")
     values = [float(m[1]) * _UNITS[m[2]] for m in matches if m]
     return Network(*values)
+
+
+class Passage(NamedTuple):
+    """When a piece of bytes is on a line: it starts, has left its sender, arrives."""
+
+    starts: float
+    leaves: float
+    arrives: float
+
+
+class Line:
+    """One direction of a link: what is put on it goes one after the other and arrives in order.
+
+    A piece of n bytes that is put on at time t occupies the line from s = max(t, when it is free) to s + n / bandwidth,
+    and arrives at s + n / bandwidth + latency + jitter, never before what was put on earlier.
+
+    Args:
+        network: how long things take.
+        jitter: where jitter comes from; needed if the network has any.
+    """
+
+    def __init__(self, network: Network, jitter: Jitter | None = None) -> None:
+        if network.jitter and jitter is None:
+            raise ValueError("a network with jitter needs a source of jitter, for instance seeded_jitter(seed)")
+        self._network, self._jitter = network, jitter
+        self._last = -math.inf
+        self.free = -math.inf
+        """When the line has taken all that was put on it."""
+
+    def put(self, size: int, now: float) -> Passage:
+        """Put `size` bytes on the line."""
+        network = self._network
+        starts = max(now, self.free)
+        self.free = starts + size / network.bandwidth
+        arrival = self.free + network.latency
+        if self._jitter is not None:
+            arrival += network.jitter * self._jitter()
+        self._last = max(arrival, self._last)
+        return Passage(starts, self.free, self._last)
 
 
 def seeded_jitter(seed: bytes) -> Jitter:

@@ -1,9 +1,8 @@
 """Latency, bandwidth and jitter on any link: bytes are delayed where they are sent.
 
-A piece of n bytes that is sent at time t occupies its direction of the link from s = max(t, when the link is free) to
-s + n / bandwidth, and arrives at s + n / bandwidth + latency + jitter, never before what was sent earlier. The sender
-is held until the link has taken the piece, that is until s + n / bandwidth; pieces that travel do not hold it. Under a
-virtual clock this costs no real time and is exact. With real time, waits are absolute, so errors do not add up.
+`Line` says when a piece leaves and arrives. The sender is held until the line has taken the piece; pieces that travel
+do not hold it. Under a virtual clock this costs no real time and is exact. With real time, waits are absolute, so
+errors do not add up.
 
 Left out: TCP's own behaviour (slow start, acknowledgements, loss) and the headers of IP and TCP.
 """
@@ -15,7 +14,7 @@ import math
 import trio
 
 from transport.carrier import proven_names
-from transport.network import NETWORKS, Jitter, Network, parse_network, seeded_jitter
+from transport.network import NETWORKS, Jitter, Line, Network, parse_network, seeded_jitter
 
 __all__ = ["NETWORKS", "Jitter", "Network", "ShapedStream", "parse_network", "seeded_jitter", "sleep_until"]
 
@@ -38,10 +37,7 @@ class ShapedStream(trio.abc.HalfCloseableStream):
     def __init__(
         self, stream: trio.abc.Stream, network: Network, nursery: trio.Nursery, jitter: Jitter | None = None
     ) -> None:
-        if network.jitter and jitter is None:
-            raise ValueError("a network with jitter needs a source of jitter, for instance seeded_jitter(seed)")
-        self._stream, self._network, self._jitter = stream, network, jitter
-        self._free = self._last = -math.inf
+        self._stream, self._line = stream, Line(network, jitter)
         self._travelling, self._arrivals = trio.open_memory_channel[tuple[float, bytes]](math.inf)
         self._broken: trio.BrokenResourceError | None = None
         self._delivered = trio.Event()
@@ -58,21 +54,16 @@ class ShapedStream(trio.abc.HalfCloseableStream):
         """Put bytes on the link; returns when it has taken them."""
         if self._broken is not None:
             raise trio.BrokenResourceError(str(self._broken)) from self._broken
-        network = self._network
-        self._free = max(trio.current_time(), self._free) + len(data) / network.bandwidth
-        arrival = self._free + network.latency
-        if self._jitter is not None:
-            arrival += network.jitter * self._jitter()
-        self._last = max(arrival, self._last)
-        self._travelling.send_nowait((self._last, bytes(data)))
+        passage = self._line.put(len(data), trio.current_time())
+        self._travelling.send_nowait((passage.arrives, bytes(data)))
         self._size += len(data)
-        await sleep_until(self._free)
+        await sleep_until(passage.leaves)
         while self._size > _MOST_TRAVELLING and self._broken is None:
             await self._shrunk.park()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until the link is free."""
-        await sleep_until(self._free)
+        await sleep_until(self._line.free)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Return the next bytes that have arrived."""

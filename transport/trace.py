@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -32,13 +32,14 @@ class Event:
     """One thing that one party did. Times are in seconds since the start of the trace.
 
     Attributes:
-        what: "sent", "arrived", "taken" (by the protocol; its interval is the wait) or "computed".
+        what: "sent", "arrived", "taken" (by the protocol; its interval is the wait) or "computed" (an interval with a
+            name, waits included: what was computed in it is what the messages in it leave).
         party: who.
         query: for which query.
         began: when it began.
         ended: when it ended.
         peer: the other end of a message.
-        tag: packed, of a message.
+        tag: packed, of a message; of an interval, where it belongs if that is known.
         size: bytes of payload of a message.
         depth: of a message.
         name: of an interval of computing, for instance a layer's.
@@ -80,7 +81,7 @@ class Trace:
     """What one party, or several, have done.
 
     Attributes:
-        started: when the trace began, in seconds since 1970; aligns the traces of several processes.
+        started: when the trace began, on a clock that all parties share; aligns the traces of several processes.
         events: in the order in which they ended, for each party.
     """
 
@@ -152,11 +153,14 @@ class Recorder:
     """Collects the events of one party, or of all parties of a process.
 
     Args:
-        started: what to note as the start, in seconds since 1970; now, unless told otherwise.
+        started: what to note as the start, in seconds since 1970 or on a clock that all recorders share; the time of
+            day, unless told otherwise.
+        clock: for intervals of computing, on the scale of the running clock; that clock, unless told otherwise.
     """
 
-    def __init__(self, started: float | None = None) -> None:
+    def __init__(self, started: float | None = None, clock: Callable[[], float] | None = None) -> None:
         self._started = time.time() if started is None else started
+        self._clock = clock or trio.current_time
         self._zero = trio.current_time()
         self._events: list[Event] = []
 
@@ -168,13 +172,18 @@ class Recorder:
         )
 
     @contextmanager
-    def compute(self, party: str, query: int, name: str) -> Iterator[None]:
+    def compute(self, party: str, query: int, name: str, tag: int = 0) -> Iterator[None]:
         """Note the time that the block takes, waits included."""
-        began = trio.current_time() - self._zero
+        began = self._clock()
         try:
             yield
         finally:
-            self._events.append(Event("computed", party, query, began, trio.current_time() - self._zero, name=name))
+            self.note(party, query, name, self._clock() - began, tag)
+
+    def note(self, party: str, query: int, name: str, seconds: float, tag: int = 0) -> None:
+        """Note an interval of so many seconds that ends now."""
+        ended = self._clock() - self._zero
+        self._events.append(Event("computed", party, query, ended - seconds, ended, tag=tag, name=name))
 
     def trace(self) -> Trace:
         """Return what was noted so far."""

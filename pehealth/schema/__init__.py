@@ -12,6 +12,7 @@ from pehealth.errors import ConfigError
 RESULT = "result-1.json"
 PLAN = "plan-1.json"
 BENCH = "bench-1.json"
+TRACE = "trace-1.json"
 
 
 def load(name: str) -> dict[str, Any]:
