@@ -51,7 +51,7 @@ def test_the_errors_and_their_exit_codes() -> None:
 
 def test_the_schemas_that_are_shipped() -> None:
     shipped = {path.name for path in (ROOT / "pehealth" / "schema").glob("*.json")}
-    assert shipped == {schema.RESULT, schema.PLAN, schema.BENCH}
+    assert shipped == {schema.RESULT, schema.PLAN, schema.BENCH, schema.TRACE}
 
 
 def test_one_version_is_named_everywhere() -> None:
