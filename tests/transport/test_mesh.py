@@ -107,7 +107,7 @@ async def test_tcp_counts_the_same_bytes_as_memory() -> None:
     assert over_tcp.links(Phase.CONTROL)["E1", "E2"].payload == hello
 
 
-async def test_large_message_may_come_in_one_piece_with_the_greeting() -> None:
+async def test_large_message_may_come_in_one_piece_with_the_greeting(autojump_clock: trio.abc.Clock) -> None:
     hub, size = MemoryHub(), 200_000
 
     async def first() -> None:
