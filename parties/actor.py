@@ -5,6 +5,7 @@ A role never sees who started it: commands and events go through a `Control`, me
 
 from __future__ import annotations
 
+import math
 import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from parties.virtual import Stopwatch
 from pehealth.codec.packing import Words
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
+from pehealth.engines.interface import Report, Worked
+from pehealth.engines.workers import Workers
 from pehealth.protocols.cost import Ops
 from transport.channel import Channel
 from transport.interfaces import Clock, Endpoint, Phase, Tag
@@ -70,6 +73,9 @@ class Actor:
         ops: operations of this party by phase and layer.
         seconds: time spent in each layer online, one entry a query.
         phase_seconds: time that this party computed in a phase, one entry a query.
+        kinds: heavy computing by kind of work, all layers and queries: seconds, and seconds of processor time.
+        workers: where heavy tasks are computed.
+        progress: takes reports of heavy computing, from the thread that does it.
         opened: with `check` alone: this server's share of each layer's output, one entry a query.
         stopwatch: under a virtual clock alone: charges what is computed.
         recorder: notes what is done when, if the run is traced.
@@ -84,6 +90,9 @@ class Actor:
     ops: dict[tuple[Phase, int], Ops] = field(default_factory=dict)
     seconds: dict[int, list[float]] = field(default_factory=dict)
     phase_seconds: dict[Phase, list[float]] = field(default_factory=dict)
+    kinds: dict[str, list[float]] = field(default_factory=dict)
+    workers: Workers = field(default_factory=Workers)
+    progress: Report | None = None
     opened: dict[int, list[bytes]] = field(default_factory=dict, repr=False)
     stopwatch: Stopwatch | None = None
     recorder: Recorder | None = None
@@ -130,6 +139,13 @@ class Actor:
         """Record how long this party was in a phase of one query."""
         self.phase_seconds.setdefault(phase, []).append(seconds)
 
+    def worked(self, worked: Worked) -> None:
+        """Record what a heavy layer took, by kind of work: seconds, and of processor time where that is known."""
+        for kind, seconds in worked.seconds.items():
+            total = self.kinds.setdefault(kind, [0.0, 0.0])
+            total[0] += seconds
+            total[1] += worked.processor.get(kind, math.nan)
+
     def report(self) -> dict[str, Any]:
         """Return counts and times, for the launcher; no value that a party must not know is in it."""
         return {
@@ -137,6 +153,7 @@ class Actor:
             "ops": [[int(phase), layer, dict(ops)] for (phase, layer), ops in self.ops.items()],
             "seconds": [[layer, list(spent)] for layer, spent in self.seconds.items()],
             "phase_seconds": [[int(phase), list(spent)] for phase, spent in self.phase_seconds.items()],
+            "kinds": {kind: list(spent) for kind, spent in self.kinds.items()},
             "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             "trace": self.recorder.trace().to_wire() if self.recorder is not None else None,
             "opened": [[layer, list(outputs)] for layer, outputs in self.opened.items()],

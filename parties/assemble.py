@@ -11,6 +11,7 @@ from typing import Any
 
 from parties.check import check_layers
 from parties.conduct import Outcome
+from parties.measured import measured_notes
 from parties.resolve import Job
 from pehealth.config import Engine, Party
 from pehealth.errors import PehealthError
@@ -101,8 +102,15 @@ def assemble(job: Job, outcome: Outcome, command: str) -> RunResult:
         planned=planned_record(job.plan),
         error_bound=job.plan.error_bound,
         near_ties=near_ties(samples, job.plan.error_bound),
-        notes=job.plan.notes + (check_layers(job, reports) if job.request.check else ()),
+        notes=_notes(job, reports, samples, queries),
     )
+
+
+def _notes(
+    job: Job, reports: Mapping[str, Mapping[str, Any]], samples: Sequence[Sample], queries: int
+) -> tuple[str, ...]:
+    checked = check_layers(job, reports) if job.request.check else ()
+    return (*job.plan.notes, *measured_notes(job, reports, samples, queries), *checked)
 
 
 def plan_record(job: Job) -> PlanResult:

@@ -28,7 +28,7 @@ def check_layers(job: Job, reports: Mapping[str, Mapping[str, Any]]) -> tuple[st
     if plan.parameters.engine is not Engine.PAPER:
         bounds = error_bounds(job.quantised, 1 if plan.parameters.engine is Engine.RLWE else 0)
     for placed, wanted, bound in zip(plan.network.placed, run.layers, bounds, strict=True):
-        opened = _opened(reports, placed.index, plan.parameters.ring)
+        opened = opened_outputs(reports, placed.index, plan.parameters.ring)
         if opened.size != wanted.size:
             continue
         worst = int(np.abs(opened.reshape(wanted.shape).astype(object) - wanted).max())
@@ -40,7 +40,8 @@ def check_layers(job: Job, reports: Mapping[str, Mapping[str, Any]]) -> tuple[st
     return LEAKS, f"--check: all {len(plan.network.placed)} layers agree with the oracle within their bounds"
 
 
-def _opened(reports: Mapping[str, Mapping[str, Any]], layer: int, ring: int) -> NDArray[np.int64]:
+def opened_outputs(reports: Mapping[str, Mapping[str, Any]], layer: int, ring: int) -> NDArray[np.int64]:
+    """Return the outputs of a layer that both servers showed, flat, signed, all queries in order."""
     halves = []
     for server in (Party.E1, Party.E2):
         parts = dict(reports[server]["opened"]).get(layer, [])

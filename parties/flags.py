@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from parties.request import DEFAULT_TIME_LIMIT, RunRequest, Transport
+from parties.request import DEFAULT_FAILURES, DEFAULT_TIME_LIMIT, RunRequest, Transport
 from pehealth.config import Engine, GroupName, Reveal
 
 JsonFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
@@ -29,7 +29,7 @@ class RunFlags:
     "Group of paper and ddh (default modp3072). toy32 is INSECURE."
 
     digits: int | None = None
-    "Decimal digits d that a number keeps (default: 4, or as many as fit)."
+    "Decimal digits d that a number keeps (default: 4; paper: as many as fit; ddh: 2)."
 
     walk: Literal["right", "fast"] | int = "right"
     "Share conversion of paper and ddh: right (by a failure target), fast (the paper's times), or the window w."
@@ -79,6 +79,12 @@ class RunFlags:
     check: bool = False
     "Open every layer and compare it with the oracle. This LEAKS every value to this process."
 
+    failures: float = DEFAULT_FAILURES
+    "Wrong share conversions of paper and ddh that may be expected a query."
+
+    workers: int = 1
+    "Processes that each server of ddh computes in; both servers share this machine's cores."
+
     time_limit: float = DEFAULT_TIME_LIMIT
     "Refuse a run that the plan expects to take more seconds than this."
 
@@ -109,5 +115,7 @@ class RunFlags:
             dealer=self.dealer,
             reveal=self.reveal,
             check=self.check,
+            failures=self.failures,
+            workers=self.workers,
             time_limit=self.time_limit,
         ).checked()

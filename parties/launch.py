@@ -19,7 +19,7 @@ from parties.private import pack_model, pack_readings
 from parties.process import spawn
 from parties.request import RunRequest, Transport
 from parties.resolve import Job, resolve
-from parties.start import Start, party_names, role_of
+from parties.start import DEFAULT_PATIENCE, Start, party_names, role_of
 from parties.tracing import trace_of, write_trace
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
@@ -28,6 +28,9 @@ from pehealth.nets.record import PlanResult, RunResult
 from transport.memory import MemoryHub
 from transport.mesh import Carrier
 from transport.tcp import Tcp
+
+SLOWEST = 20
+"""A message may be this many times as late as a query's computing should take: machines are shared."""
 
 
 def run(request: RunRequest, progress: Progress, *, command: str = "run") -> RunResult:
@@ -115,6 +118,8 @@ def start_all(job: Job) -> dict[str, Start]:
             is_virtual(job.request),
             job.request.check,
             job.request.trace is not None,
+            job.request.workers,
+            max(DEFAULT_PATIENCE, SLOWEST * job.plan.compute_seconds),
         )
     return out
 

@@ -20,7 +20,7 @@ from pehealth.errors import ConfigError, MaterialError
 from pehealth.nets.masked_material import deal_query, load_query
 from pehealth.nets.plan import sensor_parts
 from pehealth.nets.plan_masked import material_plan
-from pehealth.nets.run_masked import ReadyQuery, run_masked
+from pehealth.nets.run_masked import Helpers, ReadyQuery, run_masked, silent
 from pehealth.nets.stages import result_form
 from pehealth.nets.weights import QuantizedModel
 from pehealth.protocols.blob import receive_blob, send_blob
@@ -217,7 +217,8 @@ class MaskedServer:
         watch = partial(a.watch, query)
         watch(0, a.now() - began)
         ready = self._ready.pop(query)
-        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, watch, a.show)
+        helpers = Helpers(a.workers, a.progress or silent, a.worked)
+        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, watch, a.show, helpers)
         _, bits = result_form(network, p)
         result = result_share(logits, bits, self._common, query, a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)

@@ -10,10 +10,12 @@ from parties.actor import Actor, Control, Role, obey, threaded
 from parties.literal import LiteralCentre, LiteralSensor, LiteralServer
 from parties.masked import MaskedCentre, MaskedDealer, MaskedSensor, MaskedServer
 from parties.private import unpack_model, unpack_readings
+from parties.reporting import Reporter
 from parties.start import Start, neighbours
 from parties.virtual import Stopwatch
 from pehealth.config import Engine, Party
 from pehealth.crypto.prg import Prg
+from pehealth.engines.workers import Workers
 from pehealth.errors import ConfigError
 from transport.handshake import Hello
 from transport.limits import Limits
@@ -115,7 +117,8 @@ async def perform(
     stopwatch = Stopwatch() if start.virtual else None
     recorder = Recorder(now(), stopwatch.now if stopwatch is not None else None) if start.trace else None
     observer = recorder.observe if recorder is not None else None
-    options = MeshOptions(limits=limits or Limits(), meter=meter, observer=observer, bound=listening)
+    known = limits or Limits(deadline_seconds=start.patience)
+    options = MeshOptions(limits=known, meter=meter, observer=observer, bound=listening)
     hello = Hello(start.name, role=start.name, run=start.run_id, fields=start.agreed())
     async with trio.open_nursery() as nursery:
         board = Switchboard(carrier, network, nursery, start.name)
@@ -134,7 +137,19 @@ async def perform(
             actor = Actor(start, links, meter, rng, now, threaded, stopwatch=stopwatch, recorder=recorder)
             if stopwatch is not None:
                 actor.now, actor.compute = stopwatch.now, stopwatch.compute
+            await work(actor, control)
+
+
+async def work(actor: Actor, control: Control) -> None:
+    """Obey the conductor, with helpers for what computes for long; they end with the work."""
+    virtual = actor.start.virtual
+    reporter = Reporter(control, threads=not virtual)
+    with Workers(1 if virtual else actor.start.workers) as actor.workers:
+        actor.progress = reporter
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reporter.forward)
             await obey(role_for(actor), actor, control)
+            reporter.close()
 
 
 def role_for(actor: Actor) -> Role:

@@ -17,10 +17,12 @@ Walk = Literal["right", "fast"] | int
 
 DEFAULT_GROUP = GroupName.MODP3072
 DEFAULT_TIME_LIMIT = 600.0
+DEFAULT_FAILURES = 0.01
 WALKING = (Engine.PAPER, Engine.DDH)
 MAX_DIGITS = 12
 MAX_RING = 64
 MAX_WALK = 60
+MOST_FAILURES = 100.0
 TLS_AVAILABLE = False
 """Until the links can speak it, nobody is told that they do."""
 
@@ -55,6 +57,8 @@ class RunRequest:
         data_dir: where data sets lie; None: PEHEALTH_DATA, else the user's data directory.
         trace: file that the run's trace goes to.
         check: open every layer and compare it with the oracle. It LEAKS, and says so.
+        failures: wrong share conversions a query that may be expected with `walk` "right".
+        workers: processes that each server computes in, if its engine computes for long online.
         time_limit: seconds that a run may take by the plan's estimate; above it the run is refused.
         insecure_seed: tests only: all randomness from this seed.
         in_flight: queries that are under way at once.
@@ -79,6 +83,8 @@ class RunRequest:
     data_dir: Path | None = None
     trace: Path | None = None
     check: bool = False
+    failures: float = DEFAULT_FAILURES
+    workers: int = 1
     time_limit: float = DEFAULT_TIME_LIMIT
     insecure_seed: int | None = None
     in_flight: int = 1
@@ -127,14 +133,23 @@ class RunRequest:
             ("--repeat", self.repeat, 1, 10_000),
             ("--sensors", self.sensors, 1, 1024),
             ("--in-flight", self.in_flight, 1, 256),
+            ("--workers", self.workers, 1, 256),
         )
         for flag, value, least, most in ranges:
             if value is not None and not least <= value <= most:
                 yield f"{flag} {value} is outside {least}..{most}"
+        if not 0 < self.failures <= MOST_FAILURES:
+            yield f"--failures {self.failures:g} is outside 0..{MOST_FAILURES:g} a query"
         if self.time_limit <= 0:
             yield f"--time-limit {self.time_limit:g} must be above 0"
         if not self.net.strip():
             yield "--net is empty; `pehealth data list` names the networks"
+
+    def _bad_for_ddh(self) -> Iterator[str]:
+        if self.walk == "fast":
+            yield "--walk fast has no meaning for --engine ddh; set --failures, or w itself"
+        if self.group is GroupName.TOY32:
+            yield "--engine ddh needs a group of real size (modp2048 or above); toy32 is for --engine paper alone"
 
     def _bad_combinations(self) -> Iterator[str]:
         if self.engine not in WALKING:
@@ -142,8 +157,8 @@ class RunRequest:
                 yield f"--group {self.group} has no meaning for --engine {self.engine}; it is for paper and ddh"
             if self.walk != "right":
                 yield f"--walk {self.walk} has no meaning for --engine {self.engine}; it is for paper and ddh"
-        if self.engine is Engine.DDH and self.group is GroupName.TOY32:
-            yield "--engine ddh needs a group of real size (modp2048 or above); toy32 is for --engine paper alone"
+        if self.engine is Engine.DDH:
+            yield from self._bad_for_ddh()
         if self.lattice is not None and self.engine is not Engine.RLWE:
             yield f"--lattice {self.lattice} has no meaning for --engine {self.engine}; it is for rlwe"
         if self.engine is Engine.PAPER:

@@ -8,15 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.request import RunRequest
+from parties.settle_ddh import settle_ddh
 from parties.settle_literal import settle_literal
 from parties.settle_masked import settle_masked
+from pehealth.config import Engine
 from pehealth.data.catalog import load as load_dataset
 from pehealth.data.dataset import Dataset
 from pehealth.errors import ConfigError
 from pehealth.nets.plan import Plan
-from pehealth.nets.scales import Arithmetic
 from pehealth.nets.weights import Model, QuantizedModel
 from pehealth.nets.zoo import load_model
+
+SETTLE = {Engine.PAPER: settle_literal, Engine.DDH: settle_ddh}
+"""How settings are decided; the other engines share one way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +70,7 @@ def resolve(request: RunRequest) -> Job:
     request = request.checked()
     model = load_model(request.net)
     data = _dataset(request, model)
-    arithmetic = Arithmetic.of(request.engine)
-    settle = settle_literal if arithmetic is Arithmetic.LITERAL else settle_masked
+    settle = SETTLE.get(request.engine, settle_masked)
     quantised, plan = settle(request, model, data)
     indices = data.test[: request.samples]
     if len(indices) < request.samples:

@@ -28,8 +28,6 @@ from pehealth.nets.weights import Model, QuantizedModel
 
 MOST_DIGITS = 4
 CALIBRATION_SAMPLES = 64
-FAILURE_TARGET = 0.01
-"""Expected wrong conversions a query with `--walk right`."""
 DEFAULT_SECONDS = 20.0
 """Unless digits are named, they are the most with which a query walks at most this long."""
 CAP_FACTOR = 32
@@ -96,7 +94,7 @@ def _settled(
 def _walk(request: RunRequest, grp: Group, load: Load, pace: float) -> Walk:
     conversions, total = request.batch * load.conversions, request.batch * load.total
     if request.walk == "right":
-        return choose_walk(total, conversions, FAILURE_TARGET, longest_run(grp))
+        return choose_walk(total, conversions, request.failures, longest_run(grp))
     fast = max(1, round(math.log2(PAPER_CONVERSION_SECONDS / pace)) - 1)
     run = min(fast if request.walk == "fast" else int(request.walk), longest_run(grp))
     return Walk(run, CAP_FACTOR * 2 ** (run + 1))

@@ -11,6 +11,7 @@ from pehealth.config import Engine, GroupName, Parameters, Party
 from pehealth.nets.describe import Network
 from pehealth.nets.plan import sensor_names
 
+DEFAULT_PATIENCE = 600.0
 ORDER = (Party.E1, Party.E2, Party.HC, Party.DEALER)
 """Of two linked parties the earlier listens and the later connects; sensors come last."""
 
@@ -56,6 +57,8 @@ class Start:
         virtual: time is virtual: nothing may run in a thread.
         check: servers show every layer to the launcher. It LEAKS.
         trace: note every message and what is computed between them, for the report.
+        workers: processes that a server computes in, if its engine computes for long online.
+        patience: seconds that a receive may wait for its message.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Start:
     virtual: bool = False
     check: bool = False
     trace: bool = False
+    workers: int = 1
+    patience: float = DEFAULT_PATIENCE
 
     @property
     def role(self) -> Party:
@@ -92,6 +97,8 @@ class Start:
             "virtual": self.virtual,
             "check": self.check,
             "trace": self.trace,
+            "workers": self.workers,
+            "patience": self.patience,
         }
 
     @classmethod
@@ -111,4 +118,6 @@ class Start:
             data["virtual"],
             data["check"],
             data["trace"],
+            data["workers"],
+            data["patience"],
         )

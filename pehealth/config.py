@@ -74,6 +74,8 @@ class Parameters:
         cap: the paper's Theta, the greatest number of steps of one walk. None where nothing walks.
         ring: k; masked engines compute mod 2^k, SecCmp compares l = k bits.
         lattice: name of the lattice parameter set of `rlwe`; None elsewhere.
+        splits: how `ddh` splits and converts each layer (`pehealth.engines.ddh_plan`); `walk` and `cap` are then those
+            of the layer with the longest walk. None elsewhere.
         batch: samples in a query.
         sensors: how many sensors assemble a query.
         reveal: what the centre receives.
@@ -89,6 +91,7 @@ class Parameters:
     batch: int = 1
     sensors: int = 1
     reveal: Reveal = "logits"
+    splits: str | None = None
 
     @property
     def security_bits(self) -> int:

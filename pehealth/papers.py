@@ -44,5 +44,10 @@ PAPERS: dict[str, str] = {
     "BDGL16": "A. Becker, L. Ducas, N. Gama, T. Laarhoven, New Directions in Nearest Neighbor Searching with "
     "Applications to Lattice Sieving, SODA 2016, eprint 2015/1128",
     "BG14": "S. Bai, S. Galbraith, Lattice Decoding Attacks on Binary LWE, ACISP 2014, eprint 2013/839",
+    "Pip76": "N. Pippenger, On the Evaluation of Powers and Related Problems, FOCS 1976",
+    "Kur02": "K. Kurosawa, Multi-recipient Public-Key Encryption with Shortened Ciphertext, PKC 2002",
+    "BBS03": "M. Bellare, A. Boldyreva, J. Staddon, Randomness Re-use in Multi-recipient Encryption Schemes, PKC 2003",
+    "ABD15": "M. Abdalla, F. Bourse, A. De Caro, D. Pointcheval, Simple Functional Encryption Schemes for Inner "
+    "Products, PKC 2015, eprint 2015/017",
 }
 """Key -> full reference. Append; keep one line or one implicit string an entry."""

@@ -1,20 +1,20 @@
 """Matrix products in the exponent: out[p, m] = prod_i bases[m, i] ^ exponents[p, i], with shared squarings.
 
-Straus's method [Str64]: the exponents of one product are cut into windows, a table holds the small powers of each base,
-and all bases share one chain of squarings. Tables are made once per base and used for every row of exponents (the
-positions of a convolution times the batch). Time depends on the exponents, which are one-time shares.
+In `toy32` by Straus's method [Str64] on whole arrays: the exponents of one product are cut into windows, a table holds
+the small powers of each base, and all bases share one chain of squarings; in the RFC 3526 groups by `multiexp_modp`.
+Tables are made once per base and used for every row of exponents (the positions of a convolution times the batch).
+Time depends on the exponents, which are one-time shares.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import gmpy2
 import numpy as np
-from gmpy2 import mpz
 
 from pehealth.crypto.groups import Elements, Group, ModpGroup, ToyGroup
 from pehealth.crypto.linear import Ints
+from pehealth.crypto.multiexp_modp import plan_powers
 
 _CELLS = 1 << 20
 """Greatest number of table or product cells that `toy32` holds at a time (8 MiB)."""
@@ -102,67 +102,12 @@ def _product(group: ToyGroup, factors: Elements) -> Elements:
 
 
 class _ModpExponents(Exponents):
-    """Positive and negative exponents go into a numerator and a denominator: one inversion an output."""
-
     def __init__(self, group: ModpGroup, exponents: Ints) -> None:
-        self._p = group.modulus
-        longest = max((int(e).bit_length() for e in exponents.reshape(-1)), default=1)
-        self._width = _best_width(longest, len(exponents))
-        self._plans = [(_schedule(row, self._width, 1), _schedule(row, self._width, -1)) for row in exponents]
+        self._rows = len(exponents)
+        self._plan = plan_powers(group.modulus, exponents)
 
     def product(self, bases: Elements) -> Elements:
-        out = np.empty((len(self._plans), len(bases)), object)
+        out = np.empty((self._rows, len(bases)), object)
         for m, row in enumerate(bases):
-            table = _odd_powers(row, self._width, self._p)
-            for r, plan in enumerate(self._plans):
-                out[r, m] = self._one(table, *plan)
+            out[:, m] = self._plan.powers(row)
         return out
-
-    def _one(self, table: list[mpz], above: list[list[int]], below: list[list[int]]) -> mpz:
-        value = _chain(table, above, self._p)
-        return value * gmpy2.invert(_chain(table, below, self._p), self._p) % self._p if below else value
-
-
-def _best_width(bits: int, uses: int) -> int:
-    """Return the window that needs the fewest products a base: 2^(w-1) for its table, bits/(w+1) a use."""
-    return min(range(1, 9), key=lambda w: (1 << (w - 1)) + uses * bits / (w + 1))
-
-
-def _odd_powers(bases: Elements, width: int, p: mpz) -> list[mpz]:
-    """Return b, b^3, b^5, ... of every base in one list."""
-    out: list[mpz] = []
-    for base in bases:
-        square, power = base * base % p, base
-        out.append(power)
-        for _ in range((1 << (width - 1)) - 1):
-            power = power * square % p
-            out.append(power)
-    return out
-
-
-def _schedule(row: Ints, width: int, sign: int) -> list[list[int]]:
-    """Return, for each bit from the top, the table entries to multiply by: sliding windows of odd digits."""
-    digits: list[tuple[int, int]] = []
-    half = 1 << (width - 1)
-    for i, signed in enumerate(row):
-        e, bit = sign * int(signed), 0
-        while e > 0:
-            zeros = (e & -e).bit_length() - 1
-            e >>= zeros
-            bit += zeros
-            digits.append((bit, i * half + (e & (2 * half - 1)) // 2))
-            e >>= width
-            bit += width
-    out: list[list[int]] = [[] for _ in range(max(bit for bit, _ in digits) + 1)] if digits else []
-    for bit, entry in digits:
-        out[-1 - bit].append(entry)
-    return out
-
-
-def _chain(table: list[mpz], schedule: list[list[int]], p: mpz) -> mpz:
-    out = mpz(1)
-    for entries in schedule:
-        out = out * out % p
-        for entry in entries:
-            out = out * table[entry] % p
-    return out

@@ -10,9 +10,9 @@ A padding zero is public and never masked. All arrays are uint64 mod 2^k with a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from pehealth.codec.packing import Field, Layout, Words
 from pehealth.config import Engine, Party
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.prg import KEY_BYTES, Prg
+from pehealth.engines.workers import Workers
 
 ModelT = TypeVar("ModelT")
 SecretT = TypeVar("SecretT")
@@ -181,6 +182,36 @@ class MaskedEngine(Protocol[ModelT, SecretT, ReadyT]):
 
     def cost(self, layer: LinearMap, batch: int = 1, /) -> LinearCost:
         """Plan: return what the layer costs, without running it."""
+        ...
+
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being computed, how much of it is done, and of how much. What it raises ends the work."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Worked:
+    """What a heavy linear layer gave one server.
+
+    Attributes:
+        share: of z (batch, outputs).
+        ops: operation counters.
+        seconds: time by kind of work.
+        processor: seconds of processor time by kind of work, where one worker did it all; else empty.
+    """
+
+    share: Words
+    ops: Mapping[str, int]
+    seconds: Mapping[str, float]
+    processor: Mapping[str, float]
+
+
+@runtime_checkable
+class HeavyEngine(Protocol):
+    """A masked engine whose online step takes seconds to minutes: it is run off the event loop and reports."""
+
+    def work(self, layer: LinearMap, y_masked: Words, ready: Any, workers: Workers, report: Report, /) -> Worked:  # noqa: ANN401 - the engine's own
+        """Server, online, no message: what `linear` returns, with counters and times."""
         ...
 
 

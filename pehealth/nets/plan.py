@@ -40,6 +40,7 @@ class Plan:
         memory_bytes: estimate of the arrays a server holds at its peak: model, one query's material, widest layer.
         notes: what a reader should know: failure targets, probabilities, refusals avoided.
         expected: online counts that depend on chance, in expectation, by operation.
+        compute_seconds: what a query's computing takes one server by a calibration on this machine; 0 if not known.
     """
 
     network: Network
@@ -53,6 +54,7 @@ class Plan:
     memory_bytes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     expected: Mapping[str, float] = field(default_factory=dict)
+    compute_seconds: float = 0.0
 
     @property
     def online(self) -> Cost:

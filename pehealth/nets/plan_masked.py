@@ -37,7 +37,7 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
     for placed in network.linear_layers:
         engine.check(placed.linear, placed.name)
     material = MaterialPlan(engine, walk, parameters.batch)
-    costs = {stage.placed.index: _stage(stage, parameters) for stage in walk}
+    costs = {stage.placed.index: _stage(stage, parameters, engine) for stage in walk}
     layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters))]
     layers += [LayerPlan(p.index, p.name, p.kind, costs[p.index]) for p in network.placed]
     end = len(network.placed) + 1
@@ -72,9 +72,11 @@ def _upload(network: Network, p: Parameters) -> Cost:
     return Cost(merge(*first, *second), depth=1)
 
 
-def _stage(stage: Stage, p: Parameters) -> Cost:
+def _stage(stage: Stage, p: Parameters, engine: AnyEngine) -> Cost:
     if isinstance(stage, LinearStage):
-        return open_cost(p.batch * stage.layer.inputs, p.ring)
+        ops = engine.cost(stage.layer, p.batch).linear
+        both = Cost(ops={name: 2 * count for name, count in ops.items()})
+        return open_cost(p.batch * stage.layer.inputs, p.ring) + both
     if isinstance(stage, ReluStage):
         return relu_cost(stage.count, p.ring)
     if isinstance(stage, MaxStage):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pehealth.codec.packing import Words
@@ -12,7 +13,8 @@ from pehealth.crypto.gate_relu import ReluGate
 from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Material
 from pehealth.crypto.linear import pool_windows
-from pehealth.engines.interface import MaskedEngine, ring_mask
+from pehealth.engines.interface import HeavyEngine, MaskedEngine, Report, Worked, ring_mask
+from pehealth.engines.workers import Workers
 from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, SumStage
 from pehealth.protocols.context import Context
 from pehealth.protocols.masked import argmax, max_pool, open_masked, relu
@@ -22,6 +24,29 @@ Watch = Callable[[int, float], None]
 Show = Callable[[int, Words], None]
 """Called after each layer with its index and this server's share of the output."""
 AnyEngine = MaskedEngine[Any, Any, Any]
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Report to nobody."""
+
+
+def _untimed(_worked: Worked) -> None:
+    """Keep no times."""
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """What engines that compute for long online are given.
+
+    Attributes:
+        workers: runs their tasks.
+        report: is called from a worker thread with what is being computed, how much is done, and of how much.
+        spent: is called with what each such layer gave.
+    """
+
+    workers: Workers = field(default_factory=Workers)
+    report: Report = silent
+    spent: Callable[[Worked], None] = _untimed
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -67,6 +92,7 @@ async def run_masked(
     now: Callable[[], float],
     watch: Watch,
     show: Show,
+    helpers: Helpers,
 ) -> Words:
     """Return this server's share of the logits, or of the class if that alone is to be revealed.
 
@@ -84,7 +110,7 @@ async def run_masked(
         here = ctx.at(stage.placed.index)
         if isinstance(stage, LinearStage) and isinstance(entry, ReadyLinear):
             opened = await open_masked(here, share, entry.mask, step=0)
-            share = engine.linear(stage.layer, opened, entry.ready)
+            share = await _linear(here, engine, stage, opened, entry.ready, helpers)
         elif isinstance(stage, ReluStage) and isinstance(entry, Material):
             share = await relu(here, share, entry)
         elif isinstance(stage, MaxStage) and isinstance(entry, tuple):
@@ -100,3 +126,20 @@ async def run_masked(
         watch(stage.placed.index, now() - began)
         show(stage.placed.index, share)
     return share
+
+
+async def _linear(
+    ctx: Context, engine: AnyEngine, stage: LinearStage, opened: Words, ready: object, helpers: Helpers
+) -> Words:
+    """Return this server's share of a linear layer: at once, or off the event loop where it takes long. No message."""
+    if not isinstance(engine, HeavyEngine):
+        return engine.linear(stage.layer, opened, ready)
+    report = partial(_named, helpers.report, stage.placed.name)
+    worked: Worked = await ctx.compute(engine.work, stage.layer, opened, ready, helpers.workers, report)
+    ctx.count(**worked.ops)
+    helpers.spent(worked)
+    return worked.share
+
+
+def _named(report: Report, name: str, what: str, done: int, of: int) -> None:
+    report(f"{name} {what}", done, of)

@@ -1,0 +1,192 @@
+"""How to split weights into digits and how far to walk, so that a failure target is met in the least time.
+
+A conversion of v fails with probability about |v| / 2^(w+1) and walks 2^(w+1) steps in the mean. Smaller digits make
+smaller values but more conversions and exponentiations; a longer walk in one layer buys a shorter one in another.
+How large values are is estimated on samples: the centre has them, and the weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pehealth.crypto.ddlog import MAX_RUN, expected_steps, failure_probability
+from pehealth.crypto.linear import LinearMap
+from pehealth.crypto.multiexp_modp import cheapest
+from pehealth.crypto.signed_digits import least_base, split
+from pehealth.engines.ddh_plan import Shape, Split, SplitPlan
+from pehealth.engines.ddh_sizes import Sizes
+from pehealth.errors import RangeError
+from pehealth.nets.oracle import apply_exact, ideal
+from pehealth.nets.weights import QuantizedModel
+
+MOST_DIGITS = 8
+FIRST_RUN = 8
+"""Shorter runs save nothing: an exponentiation takes longer than such a walk."""
+CAP_SHARE = 100
+"""The cap may add one failure in this many."""
+
+Values = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A linear layer with its weights and what samples put into it.
+
+    Attributes:
+        geometry: the layer's.
+        weights: (out_channels, fan_in).
+        inputs: (samples, inputs) integers.
+    """
+
+    geometry: LinearMap
+    weights: Values
+    inputs: Values
+
+    def products(self, base: int, count: int) -> Iterator[Values]:
+        """Yield what is converted for each digit: (samples, outputs)."""
+        for digits in split(self.weights, base, count):
+            yield apply_exact(self.geometry, digits, self.inputs).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to split all layers of a shape, and what it amounts to in a query.
+
+    Attributes:
+        base, count: of the digits.
+        conversions: of one server.
+        total: expected sum of |v| + 1 over the values v != 0 that are converted.
+        products: modular products of one server.
+    """
+
+    base: int
+    count: int
+    conversions: int
+    total: float
+    products: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast one server computes: seconds a modular product, and seconds a step of the walk."""
+
+    product: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a query will take one server, and how often it will go wrong.
+
+    Attributes:
+        exponentiation, conversion: seconds.
+        conversions: share conversions.
+        wrong: expected number of wrong ones, the cap included.
+    """
+
+    exponentiation: float
+    conversion: float
+    conversions: int
+    wrong: float
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return self.exponentiation + self.conversion
+
+
+def layers_of(model: QuantizedModel, readings: Values) -> list[Layer]:
+    """Return the linear layers with what these readings (samples, inputs) put into them, by the ideal oracle."""
+    run = ideal(model, readings)
+    inputs = [readings.reshape(len(readings), -1), *run.layers]
+    linear = zip(model.network.linear_layers, model.weights, strict=True)
+    return [Layer(placed.linear, w, inputs[placed.index - 1].astype(np.int64)) for placed, w in linear]
+
+
+def options(layers: Sequence[Layer], ring: int, key_bits: int, batch: int) -> dict[Shape, list[Option]]:
+    """Return the ways to split each shape of layer, fewest digits first."""
+    out: dict[Shape, list[Option]] = {}
+    for shape in dict.fromkeys(layer.geometry.weight_shape for layer in layers):
+        same = [layer for layer in layers if layer.geometry.weight_shape == shape]
+        greatest = max(int(np.abs(layer.weights).max(initial=1)) for layer in same)
+        for count in range(1, MOST_DIGITS + 1):
+            base = least_base(greatest, count)
+            out.setdefault(shape, []).append(_option(same, base, count, ring, key_bits, batch))
+            if base == 3:
+                break
+    return out
+
+
+def _option(layers: Sequence[Layer], base: int, count: int, ring: int, key_bits: int, batch: int) -> Option:
+    total, products, conversions = 0.0, 0.0, 0
+    for layer in layers:
+        geometry = layer.geometry
+        for values in layer.products(base, count):
+            total += batch * float(np.abs(values).sum() + np.count_nonzero(values)) / len(values)
+        conversions += batch * count * geometry.outputs
+        products += layer_products(geometry, count, ring, key_bits, batch)
+    return Option(base, count, conversions, total, products)
+
+
+def layer_products(geometry: LinearMap, count: int, ring: int, key_bits: int, batch: int) -> float:
+    """Return the modular products of one server for a layer in `count` digits."""
+    sizes = Sizes(ring, key_bits, geometry)
+    method = cheapest(sizes.piece, sizes.pieces + geometry.fan_in, batch * geometry.positions)
+    return count * geometry.out_channels * method.products
+
+
+def choose(ways: Mapping[Shape, Sequence[Option]], pace: Pace, target: float) -> SplitPlan:
+    """Return the plan that takes the least time with at most `target` wrong conversions expected a query.
+
+    Raises:
+        RangeError: no walk is long enough.
+    """
+    best: tuple[float, dict[Shape, Split]] | None = None
+    for combination in itertools.product(*ways.values()):
+        runs = _runs(combination, target * (1 - 1 / CAP_SHARE))
+        if runs is None:
+            continue
+        walked = sum(o.conversions * 2.0 ** (w + 1) for o, w in zip(combination, runs, strict=True))
+        seconds = pace.step * walked + pace.product * sum(o.products for o in combination)
+        if best is None or seconds < best[0]:
+            chosen = zip(ways, combination, runs, strict=True)
+            best = seconds, {shape: Split(o.base, o.count, w) for shape, o, w in chosen}
+    if best is None:
+        raise RangeError(
+            f"{target:g} wrong conversions a query need runs of more than {MAX_RUN} zeros: "
+            "lower the digits, or allow more failures"
+        )
+    conversions = max(sum(o.conversions for o in combination) for combination in itertools.product(*ways.values()))
+    return SplitPlan.of(best[1], max(math.ceil(math.log(CAP_SHARE * conversions / target)), 1))
+
+
+def _runs(chosen: Sequence[Option], target: float) -> list[int] | None:
+    """Return w of each shape: lengthen the walk that saves most failures a step, until the target is met."""
+    runs = [FIRST_RUN] * len(chosen)
+    while sum(o.total / 2 ** (w + 1) for o, w in zip(chosen, runs, strict=True)) > target:
+        gain = [o.total / o.conversions / 4.0**w for o, w in zip(chosen, runs, strict=True)]
+        runs[gain.index(max(gain))] += 1
+        if max(runs) > MAX_RUN:
+            return None
+    return runs
+
+
+def forecast(layers: Sequence[Layer], plan: SplitPlan, ring: int, key_bits: int, batch: int, pace: Pace) -> Forecast:
+    """Return what a query of `batch` such samples takes, and its wrong conversions, summed over the actual values."""
+    products = walked = wrong = 0.0
+    conversions = 0
+    for layer in layers:
+        spec, walk = plan.split(layer.geometry), plan.steps(layer.geometry)
+        for values in layer.products(spec.base, spec.count):
+            wrong += batch * float(failure_probability(values, walk).sum()) / len(values)
+        count = batch * spec.count * layer.geometry.outputs
+        conversions += count
+        walked += count * expected_steps(walk)
+        products += layer_products(layer.geometry, spec.count, ring, key_bits, batch)
+    return Forecast(products * pace.product, walked * pace.step, conversions, wrong)
