@@ -9,19 +9,21 @@ import math
 import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import trio
 
 from parties.start import Start
+from parties.steps import Whereabouts, step_names
 from parties.virtual import Stopwatch
 from pehealth.codec.packing import Words
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.engines.interface import Report, Worked
 from pehealth.engines.workers import Workers
+from pehealth.errors import MaterialError
 from pehealth.protocols.cost import Ops
 from transport.channel import Channel
 from transport.interfaces import Clock, Endpoint, Phase, Tag
@@ -42,10 +44,17 @@ class Control(Protocol):
         """Wait for the next command; {"op": "finish"} is the last."""
         ...
 
+    def locate(self, where: Callable[[], str]) -> None:
+        """Take what says where this party is at any time: who stops it may want to tell."""
+        ...
+
 
 async def threaded(function: Callable[..., T], *args: object) -> T:
-    """Run a plain function in a worker thread, so that keepalives flow while it computes."""
-    return await trio.to_thread.run_sync(function, *args)
+    """Run a plain function in a worker thread, so that keepalives flow while it computes.
+
+    A party that is stopped does not wait for it: the thread is left to end by itself.
+    """
+    return await trio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
 
 
 OPERATIONS = {
@@ -97,6 +106,10 @@ class Actor:
     stopwatch: Stopwatch | None = None
     recorder: Recorder | None = None
     _clocks: dict[tuple[Phase, int], Clock] = field(default_factory=dict, repr=False)
+    _answered: set[int] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        self.places = Whereabouts(step_names(self.start.network))
 
     @property
     def party(self) -> Party:
@@ -114,21 +127,38 @@ class Actor:
         self.ops.setdefault((phase, layer), Counter()).update(ops)
 
     def watch(self, query: int, layer: int, seconds: float) -> None:
-        """Record how long this party was in a layer of a query, which it leaves now."""
+        """Record how long this party was in a layer of a query; it enters the next one now."""
         self.seconds.setdefault(layer, []).append(seconds)
+        self.places.enter(Phase.ONLINE, query, layer + 1)
         if self.recorder is not None:
             self.recorder.note(self.start.name, query, "layer", seconds, Tag(Phase.ONLINE, layer).pack())
 
     @contextmanager
     def at_work(self, op: str, query: int) -> Iterator[None]:
-        """Note an operation from its start to its end."""
+        """Note an operation from its start to its end, and in its errors where this party was."""
+        phase = OPERATIONS[op]
+        self.places.enter(phase, query, len(self.start.network.placed) + 1 if op == "collect" else 0)
         if self.stopwatch is not None:
             self.stopwatch.resume()
-        if self.recorder is None:
-            yield
-            return
-        with self.recorder.compute(self.start.name, query, op, Tag(OPERATIONS[op], 0).pack()):
-            yield
+        recording = self.recorder.compute(self.start.name, query, op, Tag(phase, 0).pack()) if self.recorder else None
+        try:
+            with recording or nullcontext():
+                yield
+        except Exception as error:
+            if not str(error).startswith(f"{self.start.name}: "):
+                error.add_note(f"{self.start.name} was {self.places}")
+            raise
+        self.places.leave(phase, query)
+
+    def accept(self, query: int) -> None:
+        """Take up a query, once and for all: its masks, and the pads derived from its number, serve one query.
+
+        Raises:
+            MaterialError: it was taken up before.
+        """
+        if query in self._answered:
+            raise MaterialError(f"{self.start.name}: query {query} was taken up before: give each query a fresh number")
+        self._answered.add(query)
 
     def show(self, layer: int, share: Words) -> None:
         """Keep the share of a layer's output for the launcher, if the run is to be checked. LEAKS everything."""
@@ -176,6 +206,7 @@ async def obey(role: Role, actor: Actor, control: Control) -> None:
             event = await role.handle(op, query)
         await control.send({"done": op, "query": query, **event})
 
+    control.locate(lambda: str(actor.places))
     async with trio.open_nursery() as nursery:
         while (command := await control.receive())["op"] != "finish":
             nursery.start_soon(work, command["op"], command.get("query", 0))

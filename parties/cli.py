@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from parties.commands.version import version_text
-from parties.failure import EXIT_OUR_BUG, EXIT_SETTINGS, exit_code, first_cause
+from parties.failure import EXIT_OUR_BUG, EXIT_SETTINGS, exit_code, first_cause, sentence
 from pehealth.errors import ConfigError
 
 COMMANDS = {
@@ -90,9 +90,9 @@ def complain(error: BaseException) -> int:
     elif isinstance(error, ConfigError) and len(error.problems) > 1:
         say("\n  ".join(("these settings cannot work:", *error.problems)))
     elif code == EXIT_OUR_BUG:
-        say(f"a bug of ours: {type(error).__name__}: {error}\n{REPORT_TO}")
+        say(f"a bug of ours: {sentence(error)}\n{REPORT_TO}")
     else:
-        say(str(error))
+        say(sentence(error))
     return code
 
 

@@ -6,7 +6,15 @@ Several parties fail together: one of its own fault, the others because it did. 
 from __future__ import annotations
 
 from pehealth.errors import PeerAborted, PehealthError
-from transport.errors import HandshakeMismatch, PeerAbort, TransportError
+from transport.errors import (
+    AddressUnusable,
+    FrameError,
+    HandshakeMismatch,
+    LinkClosed,
+    PeerAbort,
+    PeerTimeout,
+    TransportError,
+)
 
 EXIT_SETTINGS = 2
 EXIT_PEER_LOST = 3
@@ -21,12 +29,26 @@ class PartyFailed(PehealthError):
         party: its name.
         exit_code: what our own process should end with.
         echo: it failed only because another party did.
+        at: where it was, in words, if it is known.
+        killed: its process was ended by a signal that was not ours.
     """
 
-    def __init__(self, party: str, reason: str, *, exit_code: int = EXIT_OUR_BUG, echo: bool = False) -> None:
+    def __init__(
+        self,
+        party: str,
+        reason: str,
+        *,
+        exit_code: int = EXIT_OUR_BUG,
+        echo: bool = False,
+        at: str = "",
+        killed: bool = False,
+    ) -> None:
         self.party = party
+        self.reason = reason
+        self.killed = killed
         self.exit_code = exit_code
         self.echo = echo
+        self.at = at
         super().__init__(f"{party}: {reason}")
 
 
@@ -34,26 +56,36 @@ def is_echo(error: BaseException) -> bool:
     """True for an error that says only that another party failed."""
     if isinstance(error, PartyFailed):
         return error.echo
-    if isinstance(error, HandshakeMismatch):
+    if isinstance(error, HandshakeMismatch | AddressUnusable | FrameError):
         return False
-    return isinstance(error, PeerAborted | PeerAbort | TransportError)
+    return isinstance(error, PeerAborted | TransportError)
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Return the exception that the others follow from.
+    """Return the exception that the others follow from; among equals the one that was raised first.
 
-    An interrupt by the user comes before all else; then an error of a party's own, in the order raised; then an
-    echo. A cancellation is nobody's cause.
+    An interrupt by the user comes before all else; then an error of a party's own; then one of a link; then what
+    another party said before it stopped. A cancellation is nobody's cause.
     """
-    leaves = list(_leaves(error))
-    for wanted in (
-        [e for e in leaves if isinstance(e, KeyboardInterrupt)],
-        [e for e in leaves if isinstance(e, Exception) and not is_echo(e)],
-        [e for e in leaves if isinstance(e, Exception)],
-    ):
-        if wanted:
-            return wanted[0]
-    return leaves[0] if leaves else error
+    return min(_leaves(error), key=_distance)
+
+
+def _distance(error: BaseException) -> int:
+    """Return how far from the cause an exception of this kind is."""
+    if isinstance(error, KeyboardInterrupt):
+        return 0
+    if not isinstance(error, Exception):
+        return 5
+    if not is_echo(error):
+        return 1
+    return {PeerTimeout: 2, PeerAbort: 4, PeerAborted: 4, LinkClosed: 4}.get(type(error), 3)
+
+
+def sentence(error: BaseException) -> str:
+    """Return what went wrong and, if the error does not say so itself, where its party was."""
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    text = str(error) if isinstance(error, PehealthError | TransportError) else f"{type(error).__name__}: {error}"
+    return f"{text} ({notes})" if notes else text
 
 
 def exit_code(error: BaseException) -> int:

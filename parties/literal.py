@@ -21,18 +21,19 @@ from pehealth.crypto.ring import to_signed
 from pehealth.crypto.triples import bit_triples_e1, bit_triples_e2, deal_bit_triples
 from pehealth.engines import paper, paper_codec
 from pehealth.engines.paper import LayerModel, PairShare
-from pehealth.errors import ConfigError
+from pehealth.errors import ConfigError, MaterialError, PeerProtocolError
 from pehealth.nets.plan import sensor_parts
 from pehealth.nets.plan_literal import has_key_bits, plan_group, triples_wanted
 from pehealth.nets.run_literal import run_literal
 from pehealth.nets.weights import QuantizedModel
 from pehealth.protocols.blob import receive_blob, send_blob
-from pehealth.protocols.context import Context, receive, send
+from pehealth.protocols.context import Context, SentBy, receive, send
 from pehealth.protocols.tape import TripleTape
 from transport.interfaces import Phase, Tag
 
 COMMON_KEY = Tag(Phase.SETUP, 0, 0)
 SENSOR_KEY = Tag(Phase.SETUP, 0, 1)
+UPLOAD = Tag(Phase.ONLINE, 0)
 
 
 class LiteralCentre:
@@ -84,7 +85,9 @@ class LiteralCentre:
         total = np.zeros(shape, np.uint64)
         for server in (Party.E1, Party.E2):
             link = a.endpoint(server, Phase.ONLINE, query)
-            total += unpack(await receive(link, tag, packed_size(total.size, p.ring)), shape, p.ring)
+            payload = await receive(link, tag, packed_size(total.size, p.ring))
+            with SentBy(link, tag):
+                total += unpack(payload, shape, p.ring)
         return {"logits": to_signed(total, p.ring).tolist(), "at": a.now()}
 
 
@@ -100,8 +103,10 @@ class LiteralSensor:
         a, p = self._actor, self._actor.start.parameters
         if op == "setup":
             grp = group_of(a)
-            blob = await receive(a.endpoint(Party.HC, Phase.SETUP, 0), SENSOR_KEY, secret_bytes(grp))
-            self._key = sensor_key(grp, blob)
+            centre = a.endpoint(Party.HC, Phase.SETUP, 0)
+            blob = await receive(centre, SENSOR_KEY, secret_bytes(grp))
+            with SentBy(centre, SENSOR_KEY):
+                self._key = sensor_key(grp, blob)
             return {}
         if op != "submit" or self._key is None:
             raise ConfigError(f"a sensor does not {op} here")
@@ -111,7 +116,7 @@ class LiteralSensor:
         halves = paper.share_inputs(batch, self._key, rng)
         for server, half in zip((Party.E1, Party.E2), halves, strict=True):
             payload = paper_codec.pack_pair(self._key.group, half)
-            await send(a.endpoint(server, Phase.ONLINE, query), Tag(Phase.ONLINE, 0), payload)
+            await send(a.endpoint(server, Phase.ONLINE, query), UPLOAD, payload)
         return {"at": began}
 
 
@@ -149,8 +154,10 @@ class LiteralServer:
         for placed in network.linear_layers:
             bits = has_key_bits(network, placed)
             size = paper_codec.model_bytes(placed.linear, grp, keybits=bits)
+            a.places.enter(Phase.SETUP, 0, placed.index)
             blob = await receive_blob(centre, Phase.SETUP, placed.index, size)
-            self._models.append(await a.compute(unpack_model, blob, placed.linear, grp, bits))
+            with SentBy(centre, Tag(Phase.SETUP, placed.index)):
+                self._models.append(await a.compute(unpack_model, blob, placed.linear, grp, bits))
 
     async def _prepare(self, query: int) -> None:
         a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network
@@ -167,15 +174,16 @@ class LiteralServer:
 
     async def _answer(self, query: int) -> None:
         a, network, p = self._actor, self._actor.start.network, self._actor.start.parameters
-        if self._common is None:
-            raise ConfigError("a server answers after it was set up")
+        a.accept(query)
+        tape = self._tapes.pop(query, None)
+        if self._common is None or tape is None:
+            raise MaterialError(f"{a.start.name}: query {query} has no material left; deal before asking")
         peer = a.endpoint(a.party.other, Phase.ONLINE, query)
         ctx = Context(a.party, peer, p, self._common, a.compute, query)
         began = a.now()
         pair = await self._take_upload(query)
         watch = partial(a.watch, query)
         watch(0, a.now() - began)
-        tape = self._tapes.pop(query)
         logits = await run_literal(ctx, network, self._models, pair, tape, a.now, watch, self._show)
         share = paper.result_share(logits, p.ring, self._common, ("query", query), a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)
@@ -196,8 +204,9 @@ class LiteralServer:
         for name, part in zip(sensors, sensor_parts(network.inputs, p.sensors), strict=True):
             shape = (p.batch, part.stop - part.start)
             link = a.endpoint(name, Phase.ONLINE, query)
-            payload = await receive(link, Tag(Phase.ONLINE, 0), paper_codec.upload_bytes(grp, shape[0] * shape[1]))
-            pairs.append(paper_codec.unpack_pair(grp, payload, shape))
+            payload = await receive(link, UPLOAD, paper_codec.upload_bytes(grp, shape[0] * shape[1]))
+            with SentBy(link, UPLOAD):
+                pairs.append(paper_codec.unpack_pair(grp, payload, shape))
         skx = [pair.skx for pair in pairs if pair.skx is not None]
         return PairShare(np.concatenate([pair.x for pair in pairs], axis=1), np.concatenate(skx, axis=1))
 
@@ -220,6 +229,8 @@ def secret_to_bytes(key: KeyPair) -> bytes:
 def sensor_key(grp: Group, blob: bytes) -> KeyPair:
     """Return the key pair behind what `secret_to_bytes` gave; a sensor needs sk to share sk*x."""
     secret = int.from_bytes(blob, "little")
+    if not 0 < secret < grp.q:
+        raise PeerProtocolError(f"a key of {grp.name} must lie between 1 and q - 1; another number came")
     return KeyPair(PublicKey(grp.name, int(gmpy2.powmod_sec(grp.g, secret, grp.p))), secret)
 
 

@@ -24,7 +24,7 @@ from pehealth.nets.run_masked import Helpers, ReadyQuery, run_masked, silent
 from pehealth.nets.stages import result_form
 from pehealth.nets.weights import QuantizedModel
 from pehealth.protocols.blob import receive_blob, send_blob
-from pehealth.protocols.context import Context, receive, send
+from pehealth.protocols.context import Context, SentBy, receive, send
 from transport.interfaces import Phase, Tag
 
 COMMON_KEY = Tag(Phase.SETUP, 0, 0)
@@ -52,11 +52,14 @@ class MaskedDealer:
         return {}
 
     async def _setup(self) -> None:
-        centre = self._actor.endpoint(Party.HC, Phase.SETUP, 0)
-        for placed in self._actor.start.network.linear_layers:
+        a = self._actor
+        centre = a.endpoint(Party.HC, Phase.SETUP, 0)
+        for placed in a.start.network.linear_layers:
             layout = self._engine.secret_layout(placed.linear)
+            a.places.enter(Phase.SETUP, 0, placed.index)
             blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
-            self.learn(placed.index, Record.unpack(layout, blob))
+            with SentBy(centre, Tag(Phase.SETUP, placed.index)):
+                self.learn(placed.index, Record.unpack(layout, blob))
 
     def learn(self, index: int, secret: Record) -> None:
         """Take what the engine's dealer must know of a layer."""
@@ -117,7 +120,9 @@ class MaskedCentre:
         total = np.zeros(shape, np.uint64)
         for server in SERVERS:
             link = a.endpoint(server, Phase.ONLINE, query)
-            total += unpack(await receive(link, tag, packed_size(total.size, bits)), shape, bits)
+            payload = await receive(link, tag, packed_size(total.size, bits))
+            with SentBy(link, tag):
+                total += unpack(payload, shape, bits)
         at = a.now()
         total &= ring_mask(bits)
         if p.reveal == "class":
@@ -189,9 +194,11 @@ class MaskedServer:
         centre = a.endpoint(Party.HC, Phase.SETUP, 0)
         for placed in a.start.network.linear_layers:
             layout = self._engine.model_layout(placed.linear, a.party)
+            a.places.enter(Phase.SETUP, 0, placed.index)
             blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
-            record = await a.compute(Record.unpack, layout, blob)
-            self._models[placed.index] = await a.compute(self._engine.load, placed.linear, record)
+            with SentBy(centre, Tag(Phase.SETUP, placed.index)):
+                record = await a.compute(Record.unpack, layout, blob)
+                self._models[placed.index] = await a.compute(self._engine.load, placed.linear, record)
 
     async def _prepare(self, query: int) -> None:
         """Load one query's material; nothing of this lies on the online path."""
@@ -203,12 +210,15 @@ class MaskedServer:
             raise ConfigError("a server prepares queries after it was set up")
         common = self._common.child("query", query)
         began = a.now()
-        self._ready[query] = await a.compute(load_query, self._plan, a.party, record, self._models, common)
+        with SentBy(link, Tag(Phase.OFFLINE, 0)):
+            self._ready[query] = await a.compute(load_query, self._plan, a.party, record, self._models, common)
         a.spent(Phase.OFFLINE, a.now() - began)
 
     async def _answer(self, query: int) -> None:
         a, network, p = self._actor, self._actor.start.network, self._actor.start.parameters
-        if self._common is None or query not in self._ready:
+        a.accept(query)
+        ready = self._ready.pop(query, None)
+        if self._common is None or ready is None:
             raise MaterialError(f"{a.start.name}: query {query} has no material left; deal before asking")
         peer = a.endpoint(a.party.other, Phase.ONLINE, query)
         ctx = Context(a.party, peer, p, self._common, a.compute, query)
@@ -216,7 +226,6 @@ class MaskedServer:
         share = await self._take_upload(query)
         watch = partial(a.watch, query)
         watch(0, a.now() - began)
-        ready = self._ready.pop(query)
         helpers = Helpers(a.workers, a.progress or silent, a.worked)
         logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, watch, a.show, helpers)
         _, bits = result_form(network, p)
@@ -237,9 +246,10 @@ class MaskedServer:
             link = a.endpoint(name, Phase.ONLINE, query)
             if a.party is Party.E1:
                 parts.append(first_share(await receive(link, tag, KEY_BYTES), shape, p.ring))
-            else:
-                size = packed_size(shape[0] * shape[1], p.ring)
-                parts.append(unpack(await receive(link, tag, size), shape, p.ring))
+                continue
+            payload = await receive(link, tag, packed_size(shape[0] * shape[1], p.ring))
+            with SentBy(link, tag):
+                parts.append(unpack(payload, shape, p.ring))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 

@@ -12,6 +12,7 @@ from parties.masked import MaskedCentre, MaskedDealer, MaskedSensor, MaskedServe
 from parties.private import unpack_model, unpack_readings
 from parties.reporting import Reporter
 from parties.start import Start, neighbours
+from parties.steps import step_names
 from parties.virtual import Stopwatch
 from pehealth.config import Engine, Party
 from pehealth.crypto.prg import Prg
@@ -103,9 +104,19 @@ async def perform(
 ) -> None:
     """Be one party of a run: join, obey the conductor, report, part.
 
+    Args:
+        start: who this party is, and what it is told.
+        control: its line to the conductor.
+        carrier: the kind of network.
+        now: seconds on a clock that all parties of the run share.
+        listen: the address to be called at, if anyone calls.
+        limits: what a peer may cost us.
+        seed: tests only: this party's randomness.
+
     Raises:
         PehealthError, TransportError: what this party failed of; its peers have been told.
     """
+    control.locate(lambda: "joining the others")
     inbound, outbound = neighbours(start.name, start.everyone)
     meter, bound, address = Meter(start.name), trio.Event(), list[str]()
     network = parse_network(start.shaping or "none")
@@ -118,7 +129,8 @@ async def perform(
     recorder = Recorder(now(), stopwatch.now if stopwatch is not None else None) if start.trace else None
     observer = recorder.observe if recorder is not None else None
     known = limits or Limits(deadline_seconds=start.patience)
-    options = MeshOptions(limits=known, meter=meter, observer=observer, bound=listening)
+    describe = step_names(start.network)
+    options = MeshOptions(limits=known, meter=meter, observer=observer, bound=listening, describe=describe)
     hello = Hello(start.name, role=start.name, run=start.run_id, fields=start.agreed())
     async with trio.open_nursery() as nursery:
         board = Switchboard(carrier, network, nursery, start.name)

@@ -115,7 +115,7 @@ async def spawn(
                 await supervisor.stop(grace)
             nursery.cancel_scope.cancel()
     if supervisor.failures:
-        raise supervisor.cause from error
+        raise supervisor.verdict() from error
     if error is not None:
         raise error
 

@@ -91,10 +91,12 @@ class Worker:
     def death(self) -> PartyFailed:
         """Say how the process ended, and its last words."""
         code = self.process.returncode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"ended with exit code {code}"
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}, by somebody or by the system (out of memory?)"
         words = " | ".join(line.strip() for line in list(self.lines)[-3:])
-        reason = f"the process {how}; its last words: {words or '(none)'}"
-        return PartyFailed(self.name, reason, exit_code=EXIT_PEER_LOST if code < 0 else EXIT_OUR_BUG)
+        reason = f"the process {how}" + (f"; its last words: {words}" if words else "")
+        return PartyFailed(self.name, reason, exit_code=EXIT_PEER_LOST if code < 0 else EXIT_OUR_BUG, killed=code < 0)
 
 
 class Supervisor:
@@ -112,8 +114,25 @@ class Supervisor:
 
     @property
     def cause(self) -> PartyFailed:
-        """The failure that the others follow from."""
-        return next((f for f in self.failures if not f.echo), self.failures[0])
+        """The failure that the others follow from; a process that was killed is nobody's consequence."""
+        for wanted in (lambda f: f.killed, lambda f: not f.echo):
+            found = [f for f in self.failures if wanted(f)]
+            if found:
+                return found[0]
+        return self.failures[0]
+
+    def verdict(self) -> PartyFailed:
+        """Return the cause; of a party that could not say where it was, with where the others were."""
+        cause = self.cause
+        places: dict[str, list[str]] = {}
+        for name in self.names:
+            for failure in self.failures:
+                if failure.party == name != cause.party and failure.at:
+                    places.setdefault(failure.at, []).append(name)
+        if cause.at or not places:
+            return cause
+        others = [f"{_listed(who)} {'was' if len(who) == 1 else 'were'} {at}" for at, who in places.items()]
+        return PartyFailed(cause.party, f"{cause.reason}; {', '.join(others)}", exit_code=cause.exit_code)
 
     async def start(self, nursery: trio.Nursery, command: Sequence[str], env: Mapping[str, str]) -> None:
         """Start every worker and listen to it."""
@@ -161,7 +180,7 @@ class Supervisor:
         with trio.move_on_after(SETTLE_SECONDS):
             await self._cause_known.wait()
         cause = self.cause
-        abort = Message(Kind.ABORT, {"origin": cause.party, "reason": str(cause)[:KEPT_CHARACTERS]})
+        abort = Message(Kind.ABORT, {"origin": cause.party, "reason": cause.reason[:KEPT_CHARACTERS]})
         for worker in self._living():
             with trio.move_on_after(KILL_SECONDS):
                 try:
@@ -194,8 +213,14 @@ class Supervisor:
         await self._all_end_within(math.inf)
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return "E1, E2 and HC"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _failure(name: str, fields: Mapping[str, Any]) -> PartyFailed:
     """Return what a worker said that it failed of."""
-    reason = str(fields.get("message", "failed without a word"))
-    code, echo = fields.get("exit_code"), fields.get("echo") is True
-    return PartyFailed(name, reason, exit_code=code if isinstance(code, int) else EXIT_OUR_BUG, echo=echo)
+    reason = str(fields.get("message", "failed without a word")).removeprefix(f"{name}: ")
+    code, echo, at = fields.get("exit_code"), fields.get("echo") is True, str(fields.get("at", ""))
+    return PartyFailed(name, reason, exit_code=code if isinstance(code, int) else EXIT_OUR_BUG, echo=echo, at=at)

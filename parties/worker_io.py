@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import trio
 
 from parties.control import ControlError, Decoder, Kind, Message, encode
-from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, exit_code, first_cause, is_echo
-from pehealth.errors import PeerAborted, PehealthError
+from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, exit_code, first_cause, is_echo, sentence
+from pehealth.errors import PeerAborted
 
 READ_BYTES = 2**16
 
@@ -35,6 +35,12 @@ class Control:
         self._out = out
         self._inbox = inbox
         self._lock = trio.Lock()
+        self._where: Callable[[], str] = str
+        self._reported = False
+
+    def locate(self, where: Callable[[], str]) -> None:
+        """Take what says where this party is: the launcher is told when it ends."""
+        self._where = where
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """Send a message: what msgpack knows, at most `parties.control.MOST_BYTES`."""
@@ -49,10 +55,17 @@ class Control:
             await self._out.send_all(encode(message))
 
     async def report(self, error: BaseException) -> None:
-        """Tell the launcher what this worker failed of."""
-        known = exit_code(error) != EXIT_OUR_BUG or isinstance(error, PehealthError)
-        text = str(error) if known else f"{type(error).__name__}: {error}"
-        fields = {"error": type(error).__name__, "message": text, "exit_code": exit_code(error), "echo": is_echo(error)}
+        """Tell the launcher what this worker failed of, once."""
+        if self._reported:
+            return
+        self._reported = True
+        fields = {
+            "error": type(error).__name__,
+            "message": sentence(error),
+            "exit_code": exit_code(error),
+            "echo": is_echo(error),
+            "at": self._where(),
+        }
         with trio.CancelScope(shield=True), trio.move_on_after(1.0):
             await self._send(Message(Kind.FAILED, fields))
 
@@ -96,7 +109,7 @@ async def _worker(main: Main, name: str, read_fd: int, write_fd: int) -> int:
     control = Control(name, trio.lowlevel.FdStream(write_fd), inbox)
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_obey_abort, abort)
+            nursery.start_soon(_obey_abort, control, abort)
             await main(control)
             nursery.cancel_scope.cancel()
     except BaseException as group:  # noqa: BLE001 - the process ends here and must say of what
@@ -108,10 +121,15 @@ async def _worker(main: Main, name: str, read_fd: int, write_fd: int) -> int:
     return 0
 
 
-async def _obey_abort(abort: trio.MemoryReceiveChannel[Mapping[str, Any]]) -> None:
-    """Raise when the launcher says that another party failed; this cancels what this one does."""
+async def _obey_abort(control: Control, abort: trio.MemoryReceiveChannel[Mapping[str, Any]]) -> None:
+    """Raise when the launcher says that another party failed; this cancels what this one does.
+
+    Where this one was is said first: what it does may take a while to end.
+    """
     fields = await abort.receive()
-    raise PeerAborted(str(fields.get("origin")), str(fields.get("reason")))
+    error = PeerAborted(str(fields.get("origin")), str(fields.get("reason")))
+    await control.report(error)
+    raise error
 
 
 def _watch(read_fd: int, token: trio.lowlevel.TrioToken, arrived: Callable[[Message], None]) -> None:

@@ -40,13 +40,37 @@ async def receive(link: Endpoint, tag: Tag, size: int) -> bytes:
     except PeerAbort as error:
         raise PeerAborted(error.origin, error.reason) from error
     except FrameError as error:
-        raise PeerProtocolError(f"{link.local}: {error}") from error
+        raise PeerProtocolError(str(error)) from error
     if len(payload) != size:
         raise PeerProtocolError(
-            f"{link.local}: {link.peer} sent {len(payload)} bytes at {tag}, {size} were expected: "
+            f"{link.local}: {link.peer} sent {len(payload)} bytes as {link.describe(tag)}, {size} were expected: "
             f"do both run the same network with the same settings?"
         )
     return payload
+
+
+class SentBy:
+    """Says who sent what a block cannot decode, and as what: `with SentBy(link, tag): unpack(payload)`.
+
+    A class and not a generator, since it stands on the online path.
+    """
+
+    __slots__ = ("_link", "_tag")
+
+    def __init__(self, link: Endpoint, tag: Tag) -> None:
+        self._link, self._tag = link, tag
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Put sender and step before a PeerProtocolError."""
+        if isinstance(error, PeerProtocolError):
+            link = self._link
+            raise PeerProtocolError(
+                f"{link.local}: {link.peer} sent {link.describe(self._tag)} with wrong content: {error}. "
+                f"If both run the same release of pehealth, {link.peer} does not follow the protocol"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -89,3 +113,7 @@ class Context:
         """Send `payload` to the other server and take as many bytes from it: one round."""
         await send(self.peer, self.tag(step), payload)
         return await receive(self.peer, self.tag(step), len(payload))
+
+    def sent_by_peer(self, step: int) -> SentBy:
+        """Return the block in which the other server's message of a step is decoded."""
+        return SentBy(self.peer, self.tag(step))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pehealth.codec.packing import Words, pack, packed_size, unpack
+from pehealth.errors import PeerProtocolError
 from pehealth.protocols.context import Context
 from pehealth.protocols.cost import Cost, exchange_cost
 
@@ -26,7 +27,9 @@ async def open_words(ctx: Context, share: Words, bits: int, *, step: int) -> Wor
     Cost:       open_cost(share.size, bits)
     Leaks:      the values, to both servers: open masked values only
     """
-    theirs = unpack(await ctx.exchange(step, pack(share, bits)), share.shape, bits)
+    payload = await ctx.exchange(step, pack(share, bits))
+    with ctx.sent_by_peer(step):
+        theirs = unpack(payload, share.shape, bits)
     total: Words = share + theirs
     return total & np.uint64(2**bits - 1)
 
@@ -40,5 +43,8 @@ async def open_bits(ctx: Context, share: Bits, *, step: int) -> Bits:
     """
     packed = np.packbits(share.reshape(-1), bitorder="little")
     theirs = np.frombuffer(await ctx.exchange(step, packed.tobytes()), np.uint8)
+    if share.size % 8 and theirs[-1] >> (share.size % 8):
+        with ctx.sent_by_peer(step):
+            raise PeerProtocolError("padding bits after the last element are set")
     opened = np.unpackbits(packed ^ theirs, count=share.size, bitorder="little")
     return opened.reshape(share.shape)
