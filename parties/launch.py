@@ -25,12 +25,15 @@ from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.nets.plan import sensor_names, sensor_parts
 from pehealth.nets.record import PlanResult, RunResult
+from transport.errors import PeerTimeout
 from transport.memory import MemoryHub
 from transport.mesh import Carrier
 from transport.tcp import Tcp
 
 SLOWEST = 20
 """A message may be this many times as late as a query's computing should take: machines are shared."""
+START_SECONDS = 60.0
+"""How long the parties of a run on one machine may take to start and to listen."""
 
 
 def run(request: RunRequest, progress: Progress, *, command: str = "run") -> RunResult:
@@ -83,11 +86,19 @@ async def execute(job: Job, progress: Progress) -> Outcome:
 
 
 async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job: Job) -> Outcome:
-    """Introduce the parties to one another and drive the run."""
+    """Introduce the parties to one another and drive the run.
+
+    Raises:
+        PeerTimeout: a party has not started after `START_SECONDS`; names each.
+    """
     book: dict[str, str] = {}
-    while len(book) < len(crew.names):
-        name, event = await crew.event()
-        book[name] = event["bound"]
+    with trio.move_on_after(START_SECONDS):
+        while len(book) < len(crew.names):
+            name, event = await crew.event()
+            book[name] = event["bound"]
+    if missing := [name for name in crew.names if name not in book]:
+        late = f"{', '.join(missing)} did not start within {START_SECONDS:g} s"
+        raise PeerTimeout(f"{late}: is the machine short of memory or of processors?")
     for name in crew.names:
         await crew.send(name, {"op": "addresses", "book": book})
     return await Conductor(crew, now, progress).run(job.queries, job.request.in_flight)
