@@ -24,6 +24,10 @@ COMMANDS = {
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
 }
 GROUPS = {
+    "attack": (
+        "What an insecure setting gives away.",
+        {"toy32": ("parties.commands.attack:toy32", "Read key and weights from one server of engine paper on toy32.")},
+    ),
     "data": (
         "The data sets and the networks trained on them.",
         {

@@ -44,6 +44,7 @@ PAPERS: dict[str, str] = {
     "BDGL16": "A. Becker, L. Ducas, N. Gama, T. Laarhoven, New Directions in Nearest Neighbor Searching with "
     "Applications to Lattice Sieving, SODA 2016, eprint 2015/1128",
     "BG14": "S. Bai, S. Galbraith, Lattice Decoding Attacks on Binary LWE, ACISP 2014, eprint 2013/839",
+    "Sha71": "D. Shanks, Class Number, a Theory of Factorization, and Genera, Proc. Symp. Pure Math. 20, 1971",
     "Pip76": "N. Pippenger, On the Evaluation of Powers and Related Problems, FOCS 1976",
     "Kur02": "K. Kurosawa, Multi-recipient Public-Key Encryption with Shortened Ciphertext, PKC 2002",
     "BBS03": "M. Bellare, A. Boldyreva, J. Staddon, Randomness Re-use in Multi-recipient Encryption Schemes, PKC 2003",
