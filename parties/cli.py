@@ -22,6 +22,7 @@ COMMANDS = {
     "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
     "bench": ("parties.commands.bench:bench", "Measure engines side by side: latency, throughput, bytes, memory."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
+    "replay": ("parties.commands.replay:replay", "What a traced run takes under another network, and why."),
 }
 GROUPS = {
     "attack": (

@@ -74,15 +74,25 @@ class Settings:
 
     Attributes:
         network: of every link.
+        links: party -> network of its own links where that is another; a link of two such parties has the greater
+            latency and jitter and the smaller bandwidth.
         speed: party -> how many times as fast as in the trace it computes; 1 unless named.
         handling: seconds that a message costs beside the network: system calls, waking up, the event loop.
         seed: of the jitter.
     """
 
     network: Network
+    links: Mapping[str, Network] = field(default_factory=dict)
     speed: Mapping[str, float] = field(default_factory=dict)
     handling: float = 0.0
     seed: bytes = b"replay"
+
+    def between(self, sender: str, receiver: str) -> Network:
+        """Return the network of one link."""
+        own = [self.links[party] for party in (sender, receiver) if party in self.links]
+        if not own:
+            return self.network
+        return Network(max(n.latency for n in own), min(n.bandwidth for n in own), max(n.jitter for n in own))
 
 
 def replay(queries: Sequence[QueryTrace], settings: Settings, in_flight: int = 1) -> tuple[Replayed, ...]:
@@ -214,5 +224,5 @@ class _Simulation:
     def _line(self, where: tuple[str, str]) -> Line:
         if where not in self._lines:
             seed = self._settings.seed + f" {where[0]}->{where[1]}".encode()
-            self._lines[where] = Line(self._settings.network, seeded_jitter(seed))
+            self._lines[where] = Line(self._settings.between(*where), seeded_jitter(seed))
         return self._lines[where]

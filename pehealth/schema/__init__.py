@@ -13,6 +13,7 @@ RESULT = "result-1.json"
 PLAN = "plan-1.json"
 BENCH = "bench-1.json"
 TRACE = "trace-1.json"
+REPLAY = "replay-1.json"
 
 
 def load(name: str) -> dict[str, Any]:
