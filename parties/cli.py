@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 
 from parties.commands.version import version_text
 from parties.failure import EXIT_OUR_BUG, EXIT_SETTINGS, exit_code, first_cause, sentence
+from parties.threads import ONE_THREAD
 from pehealth.errors import ConfigError
 
 COMMANDS = {
@@ -68,6 +69,8 @@ def _add(app: App, commands: dict[str, tuple[str, str]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for name, value in ONE_THREAD.items():  # numpy, imported later, reads them once
+        os.environ.setdefault(name, value)
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words
     words = [w for w in words if w != DEBUG]

@@ -26,10 +26,9 @@ import parties
 from parties.control import Kind, Message
 from parties.failure import PartyFailed
 from parties.supervisor import GONE, GRACE_SECONDS, Event, Listener, Supervisor
+from parties.threads import ONE_THREAD
 
 WORKER = ("-m", "parties.worker")
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""Each party is a process of its own; numpy's threads would only get into each other's way."""
 
 
 class Crew:

@@ -51,7 +51,8 @@ def test_the_errors_and_their_exit_codes() -> None:
 
 def test_the_schemas_that_are_shipped() -> None:
     shipped = {path.name for path in (ROOT / "pehealth" / "schema").glob("*.json")}
-    assert shipped == {schema.RESULT, schema.PLAN, schema.BENCH, schema.TRACE}
+    named = {value for value in vars(schema).values() if isinstance(value, str) and value.endswith("-1.json")}
+    assert shipped == named
 
 
 def test_one_version_is_named_everywhere() -> None:
