@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,11 +71,11 @@ def resolve(request: RunRequest) -> Job:
     request = request.checked()
     model = load_model(request.net)
     data = _dataset(request, model)
+    if problems := list(_problems(request, model, data)):
+        raise ConfigError(*problems)
     settle = SETTLE.get(request.engine, settle_masked)
     quantised, plan = settle(request, model, data)
     indices = data.test[: request.samples]
-    if len(indices) < request.samples:
-        raise ConfigError(f"{data.name} has {len(data.test)} test samples; {request.samples} were asked for")
     features = data.features[indices]
     return Job(
         request,
@@ -87,6 +88,14 @@ def resolve(request: RunRequest) -> Job:
         indices,
         data.majority,
     )
+
+
+def _problems(request: RunRequest, model: Model, data: Dataset) -> Iterator[str]:
+    """Yield what the request asks of this network and these data that they do not have."""
+    if len(data.test) < request.samples:
+        yield f"--samples {request.samples}: {data.name} has {len(data.test)} test samples"
+    if model.network.inputs < request.sensors:
+        yield f"--sensors {request.sensors}: a sample of {model.network.name} has {model.network.inputs} readings"
 
 
 def _dataset(request: RunRequest, model: Model) -> Dataset:

@@ -71,7 +71,7 @@ def _settled(
     bounds = value_bounds(quantised)
     widest = 32 if grp.name is GroupName.TOY32 else 64
     ring = request.ring or max(32, min(ring_bits(bounds), widest))
-    check_ring(bounds, min(ring, widest))
+    check_ring(bounds, min(ring, widest), widest=widest)
     base = Parameters(Engine.PAPER, digits, ring, grp.name, batch=request.batch, sensors=request.sensors)
     load = conversion_load(quantised, grp, data)
     walk = _walk(request, grp, load, pace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from parties.request import RunRequest
+from parties.request import MAX_RING, RunRequest
 from pehealth.config import Engine, Parameters
 from pehealth.data.dataset import Dataset
 from pehealth.engines.catalog import lattice_name, masked_engine
@@ -25,7 +25,7 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[Qu
     """Return the model's integers and the plan.
 
     Raises:
-        RangeError: a forced ring is too narrow, naming the layer.
+        RangeError: the ring is too narrow, or no ring is wide enough; names the layer.
         ConfigError: the engine cannot run a layer in this ring.
     """
     if request.engine is Engine.PAPER:
@@ -34,7 +34,7 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[Qu
     quantised = model.quantise(digits, Arithmetic.MASKED)
     slack = 1 if request.engine is Engine.RLWE else 0
     bounds = value_bounds(quantised, slack=slack)
-    ring = request.ring or -(-ring_bits(bounds) // WORD_BITS) * WORD_BITS
+    ring = request.ring or min(-(-ring_bits(bounds) // WORD_BITS) * WORD_BITS, MAX_RING)
     check_ring(bounds, ring)
     lattice = request.lattice or lattice_name(request.engine, (p.linear for p in model.network.linear_layers), ring)
     parameters = Parameters(

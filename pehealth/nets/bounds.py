@@ -77,8 +77,8 @@ def ring_bits(bounds: Sequence[Bound], spare: int = 1) -> int:
     return max(b.magnitude for b in bounds).bit_length() + 1 + spare
 
 
-def check_ring(bounds: Sequence[Bound], bits: int, spare: int = 1) -> None:
-    """Check that every layer fits a ring of `bits` bits.
+def check_ring(bounds: Sequence[Bound], bits: int, spare: int = 1, *, widest: int = 64) -> None:
+    """Check that every layer fits a ring of `bits` bits; `widest` is the most that there could be.
 
     Raises:
         RangeError: it names the first layer that does not fit and the width that it needs.
@@ -88,7 +88,7 @@ def check_ring(bounds: Sequence[Bound], bits: int, spare: int = 1) -> None:
         if need > bits:
             raise RangeError(
                 f"{b.layer.name} reaches {b.magnitude} in magnitude and needs {need} bits; the ring has {bits}. "
-                "Use a wider ring or fewer digits"
+                + ("Use fewer digits" if need > widest else "Use a wider ring or fewer digits")
             )
 
 
