@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from parties.request import RunRequest, Transport
+from parties.request import MAX_RING, RunRequest, Transport
 from pehealth.config import Engine, GroupName, Parameters
 from pehealth.crypto.ddlog import Walk, steps
 from pehealth.crypto.groups import ModpGroup, group
@@ -52,7 +52,7 @@ def settle_ddh(request: RunRequest, model: Model, data: Dataset) -> tuple[Quanti
     digits = DEFAULT_DIGITS if request.digits is None else request.digits
     quantised = model.quantise(digits, Arithmetic.MASKED)
     bounds = value_bounds(quantised)
-    ring = request.ring or -(-ring_bits(bounds) // WORD_BITS) * WORD_BITS
+    ring = request.ring or min(-(-ring_bits(bounds) // WORD_BITS) * WORD_BITS, MAX_RING)
     check_ring(bounds, ring)
     chosen = (data.train if len(data.train) else data.test)[:SAMPLES]
     layers = layers_of(quantised, quantised.encode_input(data.features[chosen]))
