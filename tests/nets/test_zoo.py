@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
+from pehealth.data import catalog
+from pehealth.data.dataset import Dataset
 from pehealth.errors import ConfigError
 from pehealth.nets import zoo
+from pehealth.nets.bounds import ring_bits, value_bounds
+from pehealth.nets.oracle import ideal, predictions
+from pehealth.nets.scales import Arithmetic
 
 OUTPUTS = {
     "postop-a": [40, 40, 20, 20, 20, 3],
@@ -35,3 +40,43 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         zoo.reference("mnist-g")
     with pytest.raises(ConfigError, match=r"mnist-g is no .npz file and no reference network"):
         zoo.load_model("mnist-g")
+
+
+RIGHT = {
+    # network: right answers of its test samples at d = 1, 2, 4, literal then masked; integers, so exact anywhere
+    "clinic": (171, [165, 166, 167, 166, 166, 167]),
+    "mnist-e": (5000, [4903, 4902, 4896, 4896, 4902, 4896]),
+    "mnist-f": (5000, [4952, 4958, 4954, 4948, 4959, 4954]),
+    "cryptonets": (5000, [4942, 4956, 4957, 4943, 4957, 4957]),
+}
+
+
+def right_answers(name: str, data: Dataset) -> tuple[int, list[int]]:
+    model = zoo.load_model(name)
+    x, labels = data.features[data.test], data.labels[data.test]
+    counts = []
+    for arithmetic in Arithmetic:
+        for digits in (1, 2, 4):
+            integers = model.quantise(digits, arithmetic)
+            run = ideal(integers, integers.encode_input(x))
+            counts.append(int((predictions(run.logits) == labels).sum()))
+    return len(labels), counts
+
+
+def test_the_shipped_clinic_network_is_as_accurate_as_documented() -> None:
+    assert right_answers("clinic", catalog.load("clinic")) == RIGHT["clinic"]
+
+
+@pytest.mark.slow
+def test_the_shipped_mnist_networks_are_as_accurate_as_documented() -> None:
+    digits = catalog.load("mnist-few")
+    for name in ("mnist-e", "mnist-f", "cryptonets"):
+        assert right_answers(name, digits) == RIGHT[name]
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_every_network_fits_40_bits_at_four_digits(name: str) -> None:
+    model = zoo.load_model(name)
+    spare = int("maxpool" in {p.kind for p in model.network.placed})
+    assert ring_bits(value_bounds(model.quantise(4, Arithmetic.MASKED)), spare) <= 40
+    assert ring_bits(value_bounds(model.quantise(1, Arithmetic.LITERAL)), 0) <= 31
