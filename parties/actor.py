@@ -9,7 +9,7 @@ import math
 import resource
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -58,7 +58,15 @@ async def threaded(function: Callable[..., T], *args: object) -> T:
 
 
 OPERATIONS = {
+    "open": Phase.SETUP,
     "setup": Phase.SETUP,
+    "commit": Phase.SETUP,
+    "resume": Phase.SETUP,
+    "join": Phase.SETUP,
+    "stock": Phase.SETUP,
+    "lease": Phase.SETUP,
+    "allot": Phase.OFFLINE,
+    "store": Phase.OFFLINE,
     "deal": Phase.OFFLINE,
     "prepare": Phase.OFFLINE,
     "submit": Phase.ONLINE,
@@ -66,6 +74,8 @@ OPERATIONS = {
     "collect": Phase.ONLINE,
 }
 """The phase of each operation that a party is told to do."""
+COUNTED = ("allot", "lease")
+"""Operations that are of no query: their number says how many."""
 
 
 @dataclass
@@ -88,6 +98,7 @@ class Actor:
         opened: with `check` alone: this server's share of each layer's output, one entry a query.
         stopwatch: under a virtual clock alone: charges what is computed.
         recorder: notes what is done when, if the run is traced.
+        closing: what to close when the work is done, or has failed.
     """
 
     start: Start
@@ -105,6 +116,7 @@ class Actor:
     opened: dict[int, list[bytes]] = field(default_factory=dict, repr=False)
     stopwatch: Stopwatch | None = None
     recorder: Recorder | None = None
+    closing: ExitStack = field(default_factory=ExitStack, repr=False)
     _clocks: dict[tuple[Phase, int], Clock] = field(default_factory=dict, repr=False)
     _answered: set[int] = field(default_factory=set, repr=False)
 
@@ -194,7 +206,10 @@ class Role(Protocol):
     """What a party does: one coroutine an operation; each returns what the conductor is told."""
 
     async def handle(self, op: str, query: int) -> Mapping[str, Any]:
-        """Do `op` for `query`: "setup", "deal", "prepare", "submit", "answer" or "collect"."""
+        """Do `op` for `query`: "setup", "deal", "prepare", "submit", "answer" or "collect".
+
+        Parties that keep their state do more: see `OPERATIONS`. For those in `COUNTED`, `query` is how many.
+        """
         ...
 
 
@@ -202,7 +217,7 @@ async def obey(role: Role, actor: Actor, control: Control) -> None:
     """Turn commands into work until "finish"; several queries may be under way at once."""
 
     async def work(op: str, query: int) -> None:
-        with actor.at_work(op, query):
+        with actor.at_work(op, 0 if op in COUNTED else query):
             event = await role.handle(op, query)
         await control.send({"done": op, "query": query, **event})
 

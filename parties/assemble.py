@@ -11,6 +11,7 @@ from typing import Any
 
 from parties.check import check_layers
 from parties.conduct import Outcome
+from parties.kept_plan import session_plan
 from parties.measured import measured_notes
 from parties.resolve import Job
 from pehealth.config import Engine, Party
@@ -80,6 +81,8 @@ def assemble(job: Job, outcome: Outcome, command: str) -> RunResult:
     Raises:
         TransportError: a message was sent and not received, or counted differently at its two ends.
     """
+    if job.request.state is not None:
+        job = replace(job, plan=session_plan(job.plan, outcome, dealer=job.request.dealer))
     reports = outcome.reports
     meter = MeterReport.merge(MeterReport.from_wire(r["meter"]) for r in reports.values())
     meter.check_conserved()
@@ -149,7 +152,7 @@ def _samples(job: Job, outcome: Outcome) -> tuple[Sample, ...]:
     exact = ideal(job.quantised, job.inputs).logits
     secure, guesses = _received(outcome)
     plain_guesses = predictions(plain)
-    scale = job.quantised.logit_scale
+    scale, queries = job.quantised.logit_scale, sorted(outcome.collected)
     return tuple(
         Sample(
             index=int(job.indices[i]),
@@ -160,7 +163,7 @@ def _samples(job: Job, outcome: Outcome) -> tuple[Sample, ...]:
             ideal_int=tuple(int(v) for v in exact[i]),
             logits=tuple(v / scale for v in secure[i]),
             plain_logits=tuple(float(v) for v in plain[i]),
-            online_seconds=_online(outcome, i // batch + 1),
+            online_seconds=_online(outcome, queries[i // batch]),
         )
         for i in range(count)
     )
@@ -201,9 +204,10 @@ def _phases(
         "offline": median(outcome.offline_seconds.values()) if outcome.offline_seconds else 0.0,
         "online": median(_online(outcome, q) for q in outcome.collected) if outcome.collected else math.nan,
     }
+    dealt = queries if outcome.dealt is None else max(1, len(outcome.dealt))
     out = {}
     for name, phase in PHASES.items():
-        runs = 1 if phase is Phase.SETUP else queries
+        runs = {Phase.SETUP: 1, Phase.OFFLINE: dealt}.get(phase, queries)
         ops: Counter[str] = Counter()
         for (p, _), counted in _ops(reports.values()).items():
             if p is phase:

@@ -22,6 +22,8 @@ COMMANDS = {
     "demo": ("parties.commands.demo:demo", "A private inference on real data, each party a process; the report."),
     "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
     "bench": ("parties.commands.bench:bench", "Measure engines side by side: latency, throughput, bytes, memory."),
+    "deploy": ("parties.commands.deploy:deploy", "Deploy a model once, for later runs with the same --state."),
+    "deal": ("parties.commands.deal:deal", "Make one-time material ahead, into the servers' stores or into files."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
     "replay": ("parties.commands.replay:replay", "What a traced run takes under another network, and why."),
 }

@@ -7,7 +7,8 @@ In one run it drives set-up, then query after query; several queries may be in f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,6 +45,10 @@ class Outcome:
         logits: by query, the centre's integers (batch, classes) as nested lists.
         classes: by query, the class of each sample, where the centre received that alone.
         submitted, collected: by query, when the first sensor sent and when the centre had the result.
+        deployed: the model was deployed in this session; else what was deployed before was taken up.
+        stocktakings: how often the servers told the centre what they have in store.
+        dealt: queries whose material was dealt in this session; None: all that ran.
+        deal_seconds: what that took.
         setup_seconds: from the first set-up message to the last party's readiness.
         offline_seconds: by query, from the order to deal to both servers' readiness.
         reports: by party, `Actor.report`.
@@ -53,6 +58,10 @@ class Outcome:
     classes: dict[int, list[int]] = field(default_factory=dict)
     submitted: dict[int, float] = field(default_factory=dict)
     collected: dict[int, float] = field(default_factory=dict)
+    deployed: bool = True
+    stocktakings: int = 0
+    dealt: range | None = None
+    deal_seconds: float = 0.0
     setup_seconds: float = 0.0
     offline_seconds: dict[int, float] = field(default_factory=dict)
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -137,22 +146,32 @@ class Conductor:
         done = await self._wait({(n, "finish") for n in names}, 0)
         self.outcome.reports = {name: event["report"] for (name, _), event in done.items()}
 
+    @asynccontextmanager
+    async def hearing(self) -> AsyncIterator[None]:
+        """Take what parties report, as long as the block lasts."""
+        async with trio.open_nursery() as listening:
+            listening.start_soon(self._listen)
+            yield
+            listening.cancel_scope.cancel()
+
     async def run(self, queries: int, in_flight: int = 1) -> Outcome:
         """Set up, run `queries` queries, and gather the reports.
 
         With `in_flight` above 1 as many queries are dealt, and then run at once over the same links.
         """
-        async with trio.open_nursery() as listening:
-            listening.start_soon(self._listen)
+        async with self.hearing():
             await self.setup()
             for first in range(1, queries + 1, in_flight):
                 group = range(first, min(first + in_flight, queries + 1))
                 for query in group:
                     await self.offline(query)
-                async with trio.open_nursery() as nursery:
-                    for query in group:
-                        nursery.start_soon(self.online, query)
+                await self.together(group)
                 self._progress("queries", group[-1], queries)
             await self.finish()
-            listening.cancel_scope.cancel()
         return self.outcome
+
+    async def together(self, group: Iterable[int]) -> None:
+        """Run prepared queries at once."""
+        async with trio.open_nursery() as nursery:
+            for query in group:
+                nursery.start_soon(self.online, query)

@@ -5,8 +5,10 @@ It stands outside the protocol like its parent: what a party may do is checked b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import trio
 
 from parties.conduct import Conductor, Crew, Outcome, Progress
 from pehealth.config import Party
@@ -19,9 +21,14 @@ SLICE = 16
 class KeptConductor(Conductor):
     """Drives one session over a crew whose parties were given folders."""
 
-    def __init__(self, crew: Crew, now: Callable[[], float], progress: Progress, remedy: str = "") -> None:
+    def __init__(
+        self, crew: Crew, now: Callable[[], float], progress: Progress, deployed: Callable[[], None] | None = None
+    ) -> None:
         super().__init__(crew, now, progress)
-        self._remedy = remedy
+        self._deployed = deployed
+        """Is called once the deployment stands."""
+        self.outcome.dealt = range(0)
+        self.remedy = ""
         """Where nothing may be dealt: what to say to whoever has too little."""
         self._keepers = tuple(n for n in crew.names if not n.startswith(Party.HMS))
         self._servers = self._named(Party.E1, Party.E2)
@@ -37,7 +44,7 @@ class KeptConductor(Conductor):
     async def deal_ahead(self, count: int) -> Outcome:
         """Deal material for `count` queries into both servers' stores, and gather the reports."""
         async with self.hearing():
-            await self.found()
+            await self.found(deploy=False)
             await self.deal(count)
             await self.finish()
         return self.outcome
@@ -58,11 +65,11 @@ class KeptConductor(Conductor):
         done = await self._wait({(name, op) for name in names}, number)
         return {name: event for (name, _), event in done.items()}
 
-    async def found(self) -> None:
+    async def found(self, *, deploy: bool = True) -> None:
         """Deploy if nothing is deployed, else have every party take up its part.
 
         Raises:
-            ConfigError: the parties' folders do not belong together.
+            ConfigError: the parties' folders do not belong together; or nothing is deployed, and nothing may be.
         """
         began = self._now()
         standing = await self._all("open", self._keepers)
@@ -71,10 +78,14 @@ class KeptConductor(Conductor):
             if len(names) > 1:
                 raise ConfigError(_apart(standing))
             await self._all("resume", self._crew.names)
-        else:
+            self.outcome.deployed = False
+        elif deploy:
             await self.setup()
-            self.outcome.deployed = True
+        else:
+            raise ConfigError("nothing is deployed in this --state directory: pehealth deploy first")
         await self._all("commit", self._keepers)
+        if self._deployed is not None:
+            self._deployed()
         self.outcome.setup_seconds = self._now() - began
 
     async def lease(self, queries: int) -> tuple[int, ...]:
@@ -84,8 +95,8 @@ class KeptConductor(Conductor):
             MaterialError: material is missing, and nothing is to be dealt.
         """
         missing = queries - await self._stock()
-        if missing > 0 and self._remedy:
-            raise MaterialError(f"material for {queries} queries is needed and {missing} are missing: {self._remedy}")
+        if missing > 0 and self.remedy:
+            raise MaterialError(f"{queries} queries are to run, and material for {missing} is missing: {self.remedy}")
         if missing > 0:
             await self.deal(missing)
             await self._stock()
@@ -115,6 +126,20 @@ class KeptConductor(Conductor):
             self._progress("dealing material", part[-1] - first + 1, count)
         self.outcome.dealt = range(first, first + count)
         self.outcome.deal_seconds = self._now() - began
+
+    async def serve(self, queries: Sequence[int], in_flight: int) -> None:
+        """Run queries, `in_flight` at once; the next are prepared ahead."""
+        groups = [queries[at : at + in_flight] for at in range(0, len(queries), in_flight)]
+        await self._prepare(groups[0])
+        for group, following in zip(groups, [*groups[1:], ()], strict=True):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.together, group)
+                nursery.start_soon(self._prepare, following)
+            self._progress("queries", len(self.outcome.collected), len(queries))
+
+    async def _prepare(self, group: Sequence[int]) -> None:
+        for query in group:
+            await self.offline(query)
 
     async def offline(self, query: int) -> None:
         """Have both servers load and prepare one query's material; they do it when no query keeps them busy."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from parties.request import DEFAULT_FAILURES, DEFAULT_TIME_LIMIT, RunRequest, Transport
+from parties.state_dir import BOUND, recall
 from pehealth.config import Engine, GroupName, Reveal
 
 JsonFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
@@ -19,11 +21,11 @@ JsonFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 class RunFlags:
     """The flags that make a `RunRequest`."""
 
-    net: str = "clinic"
-    "Network: a name that `pehealth data list` shows, or a model file (.npz)."
+    net: str | None = None
+    "Network: a name that `pehealth data list` shows, or a model file (.npz) (default: clinic)."
 
-    engine: Engine = Engine.RLWE
-    "How linear layers are computed."
+    engine: Engine | None = None
+    "How linear layers are computed (default: rlwe)."
 
     group: GroupName | None = None
     "Group of paper and ddh (default modp3072). toy32 is INSECURE."
@@ -40,8 +42,8 @@ class RunFlags:
     lattice: str | None = None
     "Lattice set of rlwe (default: the smallest that carries the ring)."
 
-    batch: int = 1
-    "Samples in one query."
+    batch: int | None = None
+    "Samples in one query (default: 1)."
 
     samples: int | None = None
     "Samples in all, from the start of the test set (default: one batch)."
@@ -67,11 +69,17 @@ class RunFlags:
     in_flight: int = 1
     "Queries under way at once."
 
-    dealer: bool = False
+    state: Path | None = None
+    "Keep what is deployed and dealt in this directory, a folder a party; its settings are the defaults of later runs."
+
+    deal: Annotated[bool, Parameter(negative="--no-deal")] = True
+    "With --state: deal the material that is missing, rather than refuse."
+
+    dealer: bool | None = None
     "The dealer is a party of its own; it never sees the model in rlwe."
 
-    reveal: Reveal = "logits"
-    "What the centre receives: logits, or the class alone."
+    reveal: Reveal | None = None
+    "What the centre receives: logits, or the class alone (default: logits)."
 
     trace: Path | None = None
     "Write each party's computing and messages here, for `pehealth replay`."
@@ -94,16 +102,11 @@ class RunFlags:
         Raises:
             ConfigError: settings that cannot work; all of them are listed.
         """
+        chosen = self._chosen()
         return RunRequest(
-            net=self.net,
-            engine=self.engine,
-            group=self.group,
-            digits=self.digits,
+            **chosen,
             walk=self.walk,
-            ring=self.ring,
-            lattice=self.lattice,
-            batch=self.batch,
-            samples=self.samples if self.samples is not None else max(self.batch, samples or 1),
+            samples=self.samples if self.samples is not None else max(chosen["batch"], samples or 1),
             repeat=self.repeat,
             sensors=self.sensors,
             transport=self.transport or transport,
@@ -112,10 +115,24 @@ class RunFlags:
             data_dir=self.data_dir,
             trace=self.trace,
             in_flight=self.in_flight,
-            dealer=self.dealer,
-            reveal=self.reveal,
+            state=self.state,
+            deal=self.deal,
             check=self.check,
             failures=self.failures,
             workers=self.workers,
             time_limit=self.time_limit,
         ).checked()
+
+    def _chosen(self) -> dict[str, Any]:
+        """Return every setting to which a deployment is bound: as named, as deployed before, or the default."""
+        known: dict[str, Any] = dict(recall(self.state))
+        if self.net is not None and self.net != known.get("net"):
+            known = {}
+        defaults = {f.name: f.default for f in dataclasses.fields(RunRequest)}
+        chosen: dict[str, Any] = {}
+        for name in BOUND:
+            named = getattr(self, name)
+            before = known.get(name) if named is None else named
+            chosen[name] = defaults[name] if before is None else before
+        group = chosen["group"]
+        return {**chosen, "engine": Engine(chosen["engine"]), "group": GroupName(group) if group else None}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -14,12 +17,14 @@ import trio.testing
 
 from parties.assemble import assemble, plan_record
 from parties.conduct import Conductor, Crew, Outcome, Progress
+from parties.conduct_kept import KeptConductor
 from parties.perform import ANY_PORT, perform
 from parties.private import pack_model, pack_readings
 from parties.process import spawn
 from parties.request import RunRequest, Transport
 from parties.resolve import Job, resolve
 from parties.start import DEFAULT_PATIENCE, Start, party_names, role_of
+from parties.state_dir import make_directory, party_folder, remember
 from parties.tracing import trace_of, write_trace
 from pehealth.config import Party
 from pehealth.crypto.prg import Prg
@@ -52,10 +57,32 @@ def run(request: RunRequest, progress: Progress, *, command: str = "run") -> Run
     return assemble(job, outcome, command)
 
 
-def perform_job(job: Job, progress: Progress) -> Outcome:
-    """Run a job with all its parties to the end and return what was measured."""
+@dataclass(frozen=True)
+class Session:
+    """Who takes part in a session, and what they are made to do.
+
+    Attributes:
+        everyone: names of all parties.
+        drive: conducts them, and returns what they report.
+        owner: HC is there with its model; else it deals and does nothing more.
+    """
+
+    everyone: tuple[str, ...]
+    drive: Callable[[Job, Crew, Callable[[], float], Progress], Awaitable[Outcome]]
+    owner: bool = True
+
+
+def perform_job(job: Job, progress: Progress, session: Session | None = None) -> Outcome:
+    """Run a job to the end and return what was measured; by default its queries, with all its parties."""
     clock = trio.testing.MockClock(autojump_threshold=0) if is_virtual(job.request) else None
-    return trio.run(execute, job, progress, clock=clock)
+    if job.request.state is not None:
+        make_directory(job.request.state)
+    return trio.run(execute, job, progress, session or queries_of(job), clock=clock)
+
+
+def queries_of(job: Job) -> Session:
+    """Return the session that runs a job's queries."""
+    return Session(party_names(job.plan.parameters, dealer=job.request.dealer), run_queries)
 
 
 def plan(request: RunRequest) -> PlanResult:
@@ -72,21 +99,21 @@ def is_virtual(request: RunRequest) -> bool:
     return request.transport is Transport.MEMORY and request.network is not None
 
 
-async def execute(job: Job, progress: Progress) -> Outcome:
-    """Run a job with all its parties."""
-    starts = start_all(job)
+async def execute(job: Job, progress: Progress, session: Session) -> Outcome:
+    """Run a job with the parties of a session."""
+    starts = start_all(job, session)
     if job.request.transport is Transport.PROCESSES:
         async with spawn(list(starts)) as crew:
             for name, start in starts.items():
                 await crew.send(name, start.to_wire())
-            return await conduct(crew, time.monotonic, progress, job)
+            return await conduct(crew, time.monotonic, progress, job, session)
     else:
         async with in_process(starts, job) as local:
-            return await conduct(local, trio.current_time, progress, job)
+            return await conduct(local, trio.current_time, progress, job, session)
 
 
-async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job: Job) -> Outcome:
-    """Introduce the parties to one another and drive the run.
+async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job: Job, session: Session) -> Outcome:
+    """Introduce the parties to one another and drive the session.
 
     Raises:
         PeerTimeout: a party has not started after `START_SECONDS`; names each.
@@ -101,23 +128,37 @@ async def conduct(crew: Crew, now: Callable[[], float], progress: Progress, job:
         raise PeerTimeout(f"{late}: is the machine short of memory or of processors?")
     for name in crew.names:
         await crew.send(name, {"op": "addresses", "book": book})
-    return await Conductor(crew, now, progress).run(job.queries, job.request.in_flight)
+    return await session.drive(job, crew, now, progress)
 
 
-def start_all(job: Job) -> dict[str, Start]:
-    """Return the start of every party of a job; each holds only what its role may know."""
-    p = job.plan.parameters
-    everyone = party_names(p, dealer=job.request.dealer)
+async def run_queries(job: Job, crew: Crew, now: Callable[[], float], progress: Progress) -> Outcome:
+    """Drive the queries of a job; parties that keep their state take up where they left off."""
+    request = job.request
+    if request.state is None:
+        return await Conductor(crew, now, progress).run(job.queries, request.in_flight)
+    conductor = kept_conductor(job, crew, now, progress)
+    conductor.remedy = "" if request.deal else f"pehealth deal --state {request.state}, or leave --no-deal out"
+    return await conductor.run(job.queries, request.in_flight)
+
+
+def kept_conductor(job: Job, crew: Crew, now: Callable[[], float], progress: Progress) -> KeptConductor:
+    """Return the conductor of parties that keep their state; it remembers the settings once they are deployed."""
+    return KeptConductor(crew, now, progress, partial(remember, job))
+
+
+def start_all(job: Job, session: Session | None = None) -> dict[str, Start]:
+    """Return the start of every party of a session; each holds only what its role may know."""
+    session = session or queries_of(job)
+    p, everyone = job.plan.parameters, session.everyone
     run_id = secrets.token_hex(8)
-    inputs = job.padded_inputs()
-    parts = dict(zip(sensor_names(p.sensors), sensor_parts(inputs.shape[1], p.sensors), strict=True))
+    parts = dict(zip(sensor_names(p.sensors), sensor_parts(job.model.network.inputs, p.sensors), strict=True))
     out = {}
     for name in everyone:
         private: Mapping[str, Any] = {}
-        if role_of(name) is Party.HC:
+        if role_of(name) is Party.HC and session.owner:
             private = pack_model(job.quantised)
         elif role_of(name) is Party.HMS:
-            private = pack_readings(inputs[:, parts[name]])
+            private = pack_readings(job.padded_inputs()[:, parts[name]])
         out[name] = Start(
             name,
             job.model.network,
@@ -131,8 +172,16 @@ def start_all(job: Job) -> dict[str, Start]:
             job.request.trace is not None,
             job.request.workers,
             max(DEFAULT_PATIENCE, SLOWEST * job.plan.compute_seconds),
+            _folder(job.request.state, name),
         )
     return out
+
+
+def _folder(state: Path | None, name: str) -> str:
+    """Return where a party keeps its state; sensors keep none."""
+    if state is None:
+        return ""
+    return str(party_folder(state.resolve(), name))
 
 
 class LocalCrew:

@@ -17,6 +17,7 @@ from pehealth.crypto.ring import from_signed, to_signed
 from pehealth.engines.catalog import masked_engine
 from pehealth.engines.interface import Record, ring_mask
 from pehealth.errors import ConfigError, MaterialError
+from pehealth.nets.describe import Placed
 from pehealth.nets.masked_material import deal_query, load_query
 from pehealth.nets.plan import sensor_parts
 from pehealth.nets.plan_masked import material_plan
@@ -27,7 +28,10 @@ from pehealth.protocols.blob import receive_blob, send_blob
 from pehealth.protocols.context import Context, SentBy, receive, send
 from transport.interfaces import Phase, Tag
 
+Parts = dict[str, bytes]
+"""What a party holds of a deployment, by name: what a role that keeps its state writes to disk."""
 COMMON_KEY = Tag(Phase.SETUP, 0, 0)
+COMMON_PART = "common key"
 SERVERS = (Party.E1, Party.E2)
 
 
@@ -44,36 +48,45 @@ class MaskedDealer:
     async def handle(self, op: str, query: int) -> Mapping[str, Any]:
         """Do "setup" or "deal"."""
         if op == "setup":
-            await self._setup()
+            await self.setup()
         elif op == "deal":
             await self.deal(query)
         else:
             raise ConfigError(f"the dealer does not {op}")
         return {}
 
-    async def _setup(self) -> None:
-        a = self._actor
+    async def setup(self) -> Parts:
+        """Hear from the centre what the engine's dealer must know, and return it."""
+        a, parts = self._actor, Parts()
         centre = a.endpoint(Party.HC, Phase.SETUP, 0)
         for placed in a.start.network.linear_layers:
-            layout = self._engine.secret_layout(placed.linear)
             a.places.enter(Phase.SETUP, 0, placed.index)
-            blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
+            size = self._engine.secret_layout(placed.linear).size
+            blob = await receive_blob(centre, Phase.SETUP, placed.index, size)
             with SentBy(centre, Tag(Phase.SETUP, placed.index)):
-                self.learn(placed.index, Record.unpack(layout, blob))
+                self.learn(placed, blob)
+            parts[secret_part(placed)] = blob
+        return parts
 
-    def learn(self, index: int, secret: Record) -> None:
+    def learn(self, placed: Placed, blob: bytes) -> None:
         """Take what the engine's dealer must know of a layer."""
-        layers = {p.index: p.linear for p in self._actor.start.network.linear_layers}
-        self._secrets[index] = self._engine.load_secret(layers[index], secret)
+        secret = Record.unpack(self._engine.secret_layout(placed.linear), blob)
+        self._secrets[placed.index] = self._engine.load_secret(placed.linear, secret)
 
     async def deal(self, query: int) -> None:
         """Deal one query's material to both servers."""
+        for server, record in zip(SERVERS, await self.make(query), strict=True):
+            await send_blob(self._actor.endpoint(server, Phase.OFFLINE, query), Phase.OFFLINE, 0, record)
+
+    async def make(self, query: int) -> tuple[bytes, bytes]:
+        """Return one query's records, for E1 and for E2."""
         a = self._actor
         began = a.now()
-        records = await a.compute(deal_query, self._plan, self._secrets, a.rng.child("deal", query))
+        records: tuple[bytes, bytes] = await a.compute(
+            deal_query, self._plan, self._secrets, a.rng.child("deal", query)
+        )
         a.spent(Phase.OFFLINE, a.now() - began)
-        for server, record in zip(SERVERS, records, strict=True):
-            await send_blob(a.endpoint(server, Phase.OFFLINE, query), Phase.OFFLINE, 0, record)
+        return records
 
 
 class MaskedCentre:
@@ -87,7 +100,7 @@ class MaskedCentre:
     async def handle(self, op: str, query: int) -> Mapping[str, Any]:
         """Do "setup", "deal" or "collect"."""
         if op == "setup":
-            await self._deploy()
+            await self.setup()
             return {}
         if op == "deal" and self._dealer is not None:
             await self._dealer.deal(query)
@@ -96,9 +109,11 @@ class MaskedCentre:
             return await self._collect(query)
         raise ConfigError(f"the centre does not {op}")
 
-    async def _deploy(self) -> None:
+    async def setup(self) -> Parts:
+        """Give the servers their halves of the model and the dealer its secret; return what the centre holds."""
         a, engine = self._actor, self._engine
         key = engine.keygen(a.rng.child("key"))
+        parts = {"key": key.pack(engine.key_layout())}
         layers = zip(a.start.network.linear_layers, self._model.weights, self._model.biases, strict=True)
         for placed, w, b in layers:
             layer = placed.linear
@@ -106,12 +121,13 @@ class MaskedCentre:
             for server, half in zip(SERVERS, halves, strict=True):
                 blob = half.pack(engine.model_layout(layer, server))
                 await send_blob(a.endpoint(server, Phase.SETUP, 0), Phase.SETUP, placed.index, blob)
-            secret = engine.secret(layer, w, key)
+            secret = engine.secret(layer, w, key).pack(engine.secret_layout(layer))
             if self._dealer is not None:
-                self._dealer.learn(placed.index, secret)
+                self._dealer.learn(placed, secret)
+                parts[secret_part(placed)] = secret
             else:
-                link = a.endpoint(Party.DEALER, Phase.SETUP, 0)
-                await send_blob(link, Phase.SETUP, placed.index, secret.pack(engine.secret_layout(layer)))
+                await send_blob(a.endpoint(Party.DEALER, Phase.SETUP, 0), Phase.SETUP, placed.index, secret)
+        return parts
 
     async def _collect(self, query: int) -> Mapping[str, Any]:
         a, p, network = self._actor, self._actor.start.parameters, self._actor.start.network
@@ -143,7 +159,8 @@ class MaskedSensor:
         if op != "submit":
             raise ConfigError(f"a sensor does not {op}")
         a, p = self._actor, self._actor.start.parameters
-        batch = self._readings[(query - 1) * p.batch : query * p.batch]
+        at = self._place(query) * p.batch
+        batch = self._readings[at : at + p.batch]
         began = a.now()
         key = a.rng.key()
         second = (from_signed(batch, p.ring) - first_share(key, batch.shape, p.ring)) & ring_mask(p.ring)
@@ -151,6 +168,20 @@ class MaskedSensor:
         await send(a.endpoint(Party.E1, Phase.ONLINE, query), tag, key)
         await send(a.endpoint(Party.E2, Phase.ONLINE, query), tag, pack(second, p.ring))
         return {"at": began}
+
+    def _place(self, query: int) -> int:
+        """Return the place among this run's queries, from 0."""
+        return query - 1
+
+
+def secret_part(placed: Placed) -> str:
+    """Return the name of what the dealer must know of a layer."""
+    return f"secret/{placed.index}"
+
+
+def model_part(placed: Placed) -> str:
+    """Return the name of a server's half of a layer."""
+    return f"model/{placed.index}"
 
 
 def first_share(key: bytes, shape: tuple[int, ...], ring: int) -> Words:
@@ -173,16 +204,17 @@ class MaskedServer:
     async def handle(self, op: str, query: int) -> Mapping[str, Any]:
         """Do "setup", "prepare" or "answer"."""
         if op == "setup":
-            await self._setup()
+            await self.setup()
         elif op == "prepare":
-            await self._prepare(query)
+            await self.prepare(query, await self._receive(query))
         elif op == "answer":
-            await self._answer(query)
+            await self.answer(query)
         else:
             raise ConfigError(f"a server does not {op}")
         return {}
 
-    async def _setup(self) -> None:
+    async def setup(self) -> Parts:
+        """Agree on a key with the other server, hear this one's half of the model, and return both."""
         a = self._actor
         other = a.endpoint(a.party.other, Phase.SETUP, 0)
         if a.party is Party.E1:
@@ -191,30 +223,44 @@ class MaskedServer:
         else:
             key = await receive(other, COMMON_KEY, KEY_BYTES)
         self._common = Prg(key)
+        parts = {COMMON_PART: key}
         centre = a.endpoint(Party.HC, Phase.SETUP, 0)
         for placed in a.start.network.linear_layers:
-            layout = self._engine.model_layout(placed.linear, a.party)
             a.places.enter(Phase.SETUP, 0, placed.index)
-            blob = await receive_blob(centre, Phase.SETUP, placed.index, layout.size)
+            size = self._engine.model_layout(placed.linear, a.party).size
+            blob = await receive_blob(centre, Phase.SETUP, placed.index, size)
             with SentBy(centre, Tag(Phase.SETUP, placed.index)):
-                record = await a.compute(Record.unpack, layout, blob)
-                self._models[placed.index] = await a.compute(self._engine.load, placed.linear, record)
+                await a.compute(self._learn, placed, blob)
+            parts[model_part(placed)] = blob
+        return parts
 
-    async def _prepare(self, query: int) -> None:
+    def _learn(self, placed: Placed, blob: bytes) -> None:
+        record = Record.unpack(self._engine.model_layout(placed.linear, self._actor.party), blob)
+        self._models[placed.index] = self._engine.load(placed.linear, record)
+
+    @property
+    def _source(self) -> str:
+        """Who deals."""
+        return Party.DEALER if Party.DEALER in self._actor.start.everyone else Party.HC
+
+    async def _receive(self, query: int) -> bytes:
+        """Take one query's record from the dealer."""
+        link = self._actor.endpoint(self._source, Phase.OFFLINE, query)
+        return await receive_blob(link, Phase.OFFLINE, 0, self._plan.record_bytes(self._actor.party))
+
+    async def prepare(self, query: int, record: bytes) -> None:
         """Load one query's material; nothing of this lies on the online path."""
         a = self._actor
-        source = Party.DEALER if Party.DEALER in a.start.everyone else Party.HC
-        link = a.endpoint(source, Phase.OFFLINE, query)
-        record = await receive_blob(link, Phase.OFFLINE, 0, self._plan.record_bytes(a.party))
         if self._common is None:
             raise ConfigError("a server prepares queries after it was set up")
         common = self._common.child("query", query)
         began = a.now()
-        with SentBy(link, Tag(Phase.OFFLINE, 0)):
+        with SentBy(a.endpoint(self._source, Phase.OFFLINE, query), Tag(Phase.OFFLINE, 0)):
             self._ready[query] = await a.compute(load_query, self._plan, a.party, record, self._models, common)
         a.spent(Phase.OFFLINE, a.now() - began)
 
-    async def _answer(self, query: int) -> None:
+    async def answer(self, query: int) -> None:
+        """Walk the network with one query; its share of the result goes to the centre."""
         a, network, p = self._actor, self._actor.start.network, self._actor.start.parameters
         a.accept(query)
         ready = self._ready.pop(query, None)

@@ -64,14 +64,17 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _load(data: bytes) -> Any:
+def _load(data: bytes) -> list[Any]:
     try:
-        return json.loads(data)
+        loaded = json.loads(data)
     except ValueError as error:
         raise PeerProtocolError(f"a note in JSON was expected: {error}") from error
+    if not isinstance(loaded, list):
+        raise PeerProtocolError("a note that is a list was expected")
+    return loaded
 
 
-def _ranges(spans: Any) -> Ranges:
+def _ranges(spans: list[Any]) -> Ranges:
     try:
         return Ranges.of((int(first), int(end)) for first, end in spans)
     except (ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import trio
 
 from parties.actor import Actor, Control, Role, obey, threaded
+from parties.kept import KeptCentre, KeptDealer, KeptSensor, KeptServer
 from parties.literal import LiteralCentre, LiteralSensor, LiteralServer
 from parties.masked import MaskedCentre, MaskedDealer, MaskedSensor, MaskedServer
 from parties.private import unpack_model, unpack_readings
@@ -156,7 +157,7 @@ async def work(actor: Actor, control: Control) -> None:
     """Obey the conductor, with helpers for what computes for long; they end with the work."""
     virtual = actor.start.virtual
     reporter = Reporter(control, threads=not virtual)
-    with Workers(1 if virtual else actor.start.workers) as actor.workers:
+    with actor.closing, Workers(1 if virtual else actor.start.workers) as actor.workers:
         actor.progress = reporter
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reporter.forward)
@@ -178,6 +179,8 @@ def role_for(actor: Actor) -> Role:
             return LiteralSensor(actor, unpack_readings(start.private))
         if start.role in (Party.E1, Party.E2):
             return LiteralServer(actor)
+    elif start.state:
+        return kept_role(actor)
     else:
         if start.role is Party.HC:
             return MaskedCentre(actor, unpack_model(start.private, start.network))
@@ -187,3 +190,14 @@ def role_for(actor: Actor) -> Role:
             return MaskedSensor(actor, unpack_readings(start.private))
         return MaskedServer(actor)
     raise ConfigError(f"{start.name} has no part in engine {start.parameters.engine}")
+
+
+def kept_role(actor: Actor) -> Role:
+    """Return what this party does under a masked engine when parties keep their state."""
+    start = actor.start
+    if start.role is Party.HMS:
+        return KeptSensor(actor, unpack_readings(start.private))
+    if start.role is Party.HC and start.private:
+        return KeptCentre(actor, unpack_model(start.private, start.network))
+    # A centre without its model deals, and does nothing else.
+    return KeptDealer(actor) if start.role in (Party.HC, Party.DEALER) else KeptServer(actor)

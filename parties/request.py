@@ -62,6 +62,8 @@ class RunRequest:
         time_limit: seconds that a run may take by the plan's estimate; above it the run is refused.
         insecure_seed: tests only: all randomness from this seed.
         in_flight: queries that are under way at once.
+        state: directory in which parties keep what is deployed and dealt, a folder each; None: nothing is kept.
+        deal: with `state`: deal the material that is missing, rather than refuse.
         dealer: the dealer is a party of its own, not the centre's offline half.
         reveal: what the centre receives: all logits, or the class alone.
     """
@@ -88,6 +90,8 @@ class RunRequest:
     time_limit: float = DEFAULT_TIME_LIMIT
     insecure_seed: int | None = None
     in_flight: int = 1
+    state: Path | None = None
+    deal: bool = True
     dealer: bool = False
     reveal: Reveal = "logits"
 
@@ -145,6 +149,14 @@ class RunRequest:
         if not self.net.strip():
             yield "--net is empty; `pehealth data list` names the networks"
 
+    def _bad_for_paper(self) -> Iterator[str]:
+        if self.state is not None:
+            yield "--state has no meaning for --engine paper, whose triples are dealt for each run"
+        if self.dealer:
+            yield "--dealer has no meaning for --engine paper, whose centre deals bit triples"
+        if self.reveal != "logits":
+            yield "--reveal class has no meaning for --engine paper, which gives the centre all logits"
+
     def _bad_for_ddh(self) -> Iterator[str]:
         if self.walk == "fast":
             yield "--walk fast has no meaning for --engine ddh; set --failures, or w itself"
@@ -162,10 +174,9 @@ class RunRequest:
         if self.lattice is not None and self.engine is not Engine.RLWE:
             yield f"--lattice {self.lattice} has no meaning for --engine {self.engine}; it is for rlwe"
         if self.engine is Engine.PAPER:
-            if self.dealer:
-                yield "--dealer has no meaning for --engine paper, whose centre deals bit triples"
-            if self.reveal != "logits":
-                yield "--reveal class has no meaning for --engine paper, which gives the centre all logits"
+            yield from self._bad_for_paper()
+        if not self.deal and self.state is None:
+            yield "--no-deal needs --state, a directory in which material was dealt before"
         if self.batch > self.samples:
             yield f"--batch {self.batch} exceeds --samples {self.samples}"
         if self.tls and self.transport is Transport.MEMORY:

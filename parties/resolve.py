@@ -98,6 +98,20 @@ def _problems(request: RunRequest, model: Model, data: Dataset) -> Iterator[str]
         yield f"--sensors {request.sensors}: a sample of {model.network.name} has {model.network.inputs} readings"
 
 
+def resolve_deployment(request: RunRequest) -> Job:
+    """Decide everything that deploying or dealing needs: a job without samples.
+
+    Raises:
+        ConfigError, RangeError: as `resolve`; engine paper keeps no state.
+    """
+    request = request.checked()
+    model = load_model(request.net)
+    quantised, plan = settle_masked(request, model, None)
+    nothing = np.zeros(0, np.int64)
+    inputs = np.zeros((0, model.network.inputs), np.int64)
+    return Job(request, model, quantised, plan, inputs.astype(np.float64), inputs, nothing, nothing, 0.0)
+
+
 def _dataset(request: RunRequest, model: Model) -> Dataset:
     if not model.dataset:
         raise ConfigError(f"model {model.network.name} names no data set; `pehealth data list` names those that are")

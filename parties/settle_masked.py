@@ -21,7 +21,7 @@ WORD_BITS = 8
 """Rings are whole bytes wide: elements are then packed without shifting bits."""
 
 
-def settle_masked(request: RunRequest, model: Model, _data: Dataset) -> tuple[QuantizedModel, Plan]:
+def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> tuple[QuantizedModel, Plan]:
     """Return the model's integers and the plan.
 
     Raises:

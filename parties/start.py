@@ -59,6 +59,7 @@ class Start:
         trace: note every message and what is computed between them, for the report.
         workers: processes that a server computes in, if its engine computes for long online.
         patience: seconds that a receive may wait for its message.
+        state: folder that this party keeps its state in; empty if nothing is kept.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Start:
     trace: bool = False
     workers: int = 1
     patience: float = DEFAULT_PATIENCE
+    state: str = ""
 
     @property
     def role(self) -> Party:
@@ -99,6 +101,7 @@ class Start:
             "trace": self.trace,
             "workers": self.workers,
             "patience": self.patience,
+            "state": self.state,
         }
 
     @classmethod
@@ -120,4 +123,5 @@ class Start:
             data["trace"],
             data["workers"],
             data["patience"],
+            data["state"],
         )

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from pehealth.config import Party
 from pehealth.errors import MaterialError
@@ -88,27 +88,72 @@ class Header:
         return hashlib.sha256(b"".join((MAGIC, self.plan, tie, record))).digest()
 
 
-def write_material(path: Path, header: Header, records: Iterable[bytes]) -> None:
-    """Write a file of mode 0600: complete under its name, or not there at all.
+def tied(plan: bytes, party: Party, index: int, record: bytes) -> bytes:
+    """Return a record behind which its digest ties it to plan, server and index: what the dealer sends over a link."""
+    return record + Header(plan, party, index, 1, len(record)).record_digest(index, record)
+
+
+def check_tied(plan: bytes, party: Party, index: int, frame: bytes, source: str) -> bytes:
+    """Return the record in what `tied` made.
+
+    Raises:
+        MaterialError: it was dealt for another plan, server or index, or is damaged; says that it is from `source`.
+    """
+    record, digest = frame[:-DIGEST_BYTES], frame[-DIGEST_BYTES:]
+    if Header(plan, party, index, 1, len(record)).record_digest(index, record) != digest:
+        raise MaterialError(
+            f"{party}: {source} dealt index {index} for another deployment or server, or it is damaged: give both the "
+            "state of one deployment"
+        )
+    return record
+
+
+class MaterialWriter:
+    """Writes a file of mode 0600, record by record: complete under its name when the block ends, or not there at all.
 
     Raises:
         ValueError: the records are not as many or as long as the header says: our own mistake.
     """
-    draft = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(header.pack())
-        index = header.first
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self._path, self._header = path, header
+        self._draft = path.with_name(path.name + ".part")
+        self._index = header.first
+
+    def __enter__(self) -> Self:
+        self._out = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+        self._out.write(self._header.pack())
+        return self
+
+    def add(self, record: bytes) -> None:
+        """Write the next record."""
+        header = self._header
+        if len(record) != header.record_size:
+            raise ValueError(f"record {self._index} has {len(record)} bytes, the header says {header.record_size}")
+        self._out.write(record)
+        self._out.write(header.record_digest(self._index, record))
+        self._index += 1
+
+    def __exit__(self, kind: object, _error: object, _trace: object) -> None:
+        """Put the file in place, if all went well."""
+        header = self._header
+        with self._out:
+            written = self._index - header.first
+            if kind is None and written == header.count:
+                self._out.flush()
+                os.fsync(self._out.fileno())
+                self._draft.replace(self._path)
+                return
+        self._draft.unlink()
+        if kind is None:
+            raise ValueError(f"{written} records for a header of {header.count}")
+
+
+def write_material(path: Path, header: Header, records: Iterable[bytes]) -> None:
+    """Write a whole file; see `MaterialWriter`."""
+    with MaterialWriter(path, header) as writer:
         for record in records:
-            if len(record) != header.record_size:
-                raise ValueError(f"record {index} has {len(record)} bytes, the header says {header.record_size}")
-            out.write(record)
-            out.write(header.record_digest(index, record))
-            index += 1
-        if index != header.first + header.count:
-            raise ValueError(f"{index - header.first} records for a header of {header.count}")
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(path)
+            writer.add(record)
 
 
 def read_header(source: BinaryIO) -> Header:

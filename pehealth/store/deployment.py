@@ -154,10 +154,11 @@ class Deployment:
 
 
 def differences(wanted: Settings, found: Settings) -> tuple[str, ...]:
-    """Return in words every setting in which a run differs from a deployment."""
+    """Return in words every setting in which a run differs from a deployment; layers only of one network."""
     names = [*found, *(name for name in wanted if name not in found)]
+    differing = [name for name in names if found.get(name) != wanted.get(name)]
+    if "network" in differing:
+        differing = [name for name in differing if not name.startswith("layer ")]
     return tuple(
-        f"{name}: deployed {found.get(name, 'none')}, asked for {wanted.get(name, 'none')}"
-        for name in names
-        if found.get(name) != wanted.get(name)
+        f"{name}: deployed {found.get(name, 'none')}, asked for {wanted.get(name, 'none')}" for name in differing
     )

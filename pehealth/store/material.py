@@ -94,8 +94,12 @@ class MaterialStore:
         Raises:
             MaterialError: an index was here before, or records differ in size.
         """
+        return self.add(enumerate(records, first))
+
+    def add(self, records: Iterable[tuple[int, bytes]]) -> int:
+        """Add records with their indices, all or none; return how many. Errors as `put`."""
         with self._disk:
-            return self._shelf.put(enumerate(records, first))
+            return self._shelf.put(records)
 
     def import_file(self, source: BinaryIO) -> int:
         """Add the records of a file of material, all or none. Return how many.
