@@ -134,6 +134,12 @@ class Actor:
         link = self.links[peer].endpoint(query, clock)
         return self.stopwatch.watch(link) if self.stopwatch is not None else link
 
+    async def on_disk(self, function: Callable[..., T], *args: object) -> T:
+        """Run a plain function that waits for the disk. It is waited for even by who is stopped: it may hold a file."""
+        if self.stopwatch is not None:
+            return await self.stopwatch.compute(function, *args)
+        return await trio.to_thread.run_sync(function, *args)
+
     def count(self, phase: Phase, layer: int, ops: Mapping[str, int]) -> None:
         """Add to the counters of a layer."""
         self.ops.setdefault((phase, layer), Counter()).update(ops)

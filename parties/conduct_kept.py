@@ -63,7 +63,7 @@ class KeptConductor(Conductor):
         """Have each party do `op`; return what each says."""
         await self._order(op, names, number)
         done = await self._wait({(name, op) for name in names}, number)
-        return {name: event for (name, _), event in done.items()}
+        return {name: done[name, op] for name in names}
 
     async def found(self, *, deploy: bool = True) -> None:
         """Deploy if nothing is deployed, else have every party take up its part.

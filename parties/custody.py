@@ -1,6 +1,6 @@
 """A party's own folder: its part of a deployment, and beside it what it alone must remember.
 
-No other party reads or writes there. Everything here waits for the disk, so it runs where the actor computes.
+No other party reads or writes there. Everything here waits for the disk, so it runs by `Actor.on_disk`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ class Custody:
     async def handle(self, op: str) -> Mapping[str, Any]:
         """Do "open": say what stands in the folder; or "commit": note that every party has its part."""
         if op == "open":
-            standing: Mapping[str, Any] = await self._actor.compute(self._open)
-            return standing
-        await self._actor.compute(self.deployment.commit)
+            return await self._actor.on_disk(self._open)
+        await self._actor.on_disk(self.deployment.commit)
         return {}
 
     def _open(self) -> dict[str, Any]:
@@ -61,7 +60,7 @@ class Custody:
 
     async def keep(self, parts: Mapping[str, bytes]) -> None:
         """Write what this party holds of a new deployment; it is used again only once it is committed."""
-        await self._actor.compute(self._keep, parts)
+        await self._actor.on_disk(self._keep, parts)
 
     def _keep(self, parts: Mapping[str, bytes]) -> None:
         self._close()
@@ -76,8 +75,7 @@ class Custody:
             ConfigError: it has other settings; names each.
             MaterialError: a part is missing or was changed on disk.
         """
-        parts: dict[str, bytes] = await self._actor.compute(self._take_up, tuple(names))
-        return parts
+        return await self._actor.on_disk(self._take_up, tuple(names))
 
     def _take_up(self, names: tuple[str, ...]) -> dict[str, bytes]:
         start, found = self._actor.start, self.deployment

@@ -81,7 +81,7 @@ class KeptDealer(MaskedDealer):
 
     async def allot(self, count: int) -> Mapping[str, Any]:
         """Take `count` indices that were never dealt."""
-        indices = await self._actor.compute(self._custody.deployment.allot, count)
+        indices = await self._actor.on_disk(self._custody.deployment.allot, count)
         return {"first": indices.start}
 
     async def deal(self, query: int) -> None:
@@ -139,7 +139,7 @@ class KeptCentre(MaskedCentre):
         """Hear what each server has; an index serves only if both do."""
         a = self._actor
         if self._book is None:
-            self._book = await a.compute(self._custody.open_book)
+            self._book = await a.on_disk(self._custody.open_book)
         both = []
         for server in SERVERS:
             link = a.endpoint(server, Phase.SETUP, 0)
@@ -154,7 +154,7 @@ class KeptCentre(MaskedCentre):
         a = self._actor
         if self._book is None:
             raise ConfigError("HC: nothing is leased before the servers have said what they have")
-        indices: Ranges = await a.compute(self._book.lease, GROUP, count, self._stock)
+        indices = await a.on_disk(self._book.lease, GROUP, count, self._stock)
         note = pack_leases(self._book.covering(indices), indices)
         for name in a.start.everyone:
             if name in SERVERS or name.startswith(GROUP):
@@ -229,7 +229,7 @@ class KeptServer(MaskedServer):
     async def _store(self) -> MaterialStore:
         async with self._opening:
             if self._kept_store is None:
-                self._kept_store = await self._actor.compute(self._custody.open_store)
+                self._kept_store = await self._actor.on_disk(self._custody.open_store)
             return self._kept_store
 
     async def join(self) -> None:
@@ -240,17 +240,17 @@ class KeptServer(MaskedServer):
         """
         a, store = self._actor, await self._store()
         link = a.endpoint(a.party.other, Phase.SETUP, 0)
-        ours = await a.compute(store.state)
+        ours = await a.on_disk(store.state)
         await send(link, STATE, ours.pack())
         told = await receive(link, STATE, STATE_BYTES)
         with SentBy(link, STATE):
             theirs = StoreState.unpack(told)
-        await a.compute(store.agree, theirs, ours)
+        await a.on_disk(store.agree, theirs, ours)
 
     async def stock(self) -> None:
         """Tell the centre which indices are there and unused."""
         store = await self._store()
-        note = pack_stock(await self._actor.compute(lambda: store.stock))
+        note = pack_stock(await self._actor.on_disk(lambda: store.stock))
         await send(self._actor.endpoint(Party.HC, Phase.SETUP, 0), STOCK, note)
 
     async def lease(self) -> None:
@@ -260,7 +260,7 @@ class KeptServer(MaskedServer):
         with SentBy(centre, LEASE):
             leases, self._session = unpack_leases(note)
         for lease in leases:
-            await self._actor.compute(store.grant, lease)
+            await self._actor.on_disk(store.grant, lease)
 
     async def store(self, query: int) -> None:
         """Take one query's record from the dealer into the store; what waits meanwhile is written in one go."""
@@ -272,7 +272,7 @@ class KeptServer(MaskedServer):
         async with self._writing:
             batch, self._arrived = self._arrived, {}
             if batch:
-                await a.compute(store.add, sorted(batch.items()))
+                await a.on_disk(store.add, sorted(batch.items()))
 
     async def _prepare_ahead(self, query: int) -> Mapping[str, Any]:
         """Reserve, read and prepare one query's material as soon as no query is online here."""
@@ -282,8 +282,8 @@ class KeptServer(MaskedServer):
                 await self._quiet.park()
             began = a.now()
             if query not in self._reserved:
-                self._reserved.update(await a.compute(store.reserve, DEFAULT_BLOCK, GROUP, self._session))
-            await self.prepare(query, await a.compute(store.take, query))
+                self._reserved.update(await a.on_disk(store.reserve, DEFAULT_BLOCK, GROUP, self._session))
+            await self.prepare(query, await a.on_disk(store.take, query))
             return {"seconds": a.now() - began}
 
     async def answer(self, query: int) -> None:
@@ -294,6 +294,7 @@ class KeptServer(MaskedServer):
         self._busy += 1
         try:
             await super().answer(query)
+            store.met(query)
         finally:
             self._busy -= 1
             if not self._busy:

@@ -158,6 +158,8 @@ class RunRequest:
             yield "--reveal class has no meaning for --engine paper, which gives the centre all logits"
 
     def _bad_for_ddh(self) -> Iterator[str]:
+        if self.state is not None:
+            yield "--state is for --engine dealt and rlwe; ddh sets its walk anew for each run, by this machine's pace"
         if self.walk == "fast":
             yield "--walk fast has no meaning for --engine ddh; set --failures, or w itself"
         if self.group is GroupName.TOY32:

@@ -102,7 +102,7 @@ def resolve_deployment(request: RunRequest) -> Job:
     """Decide everything that deploying or dealing needs: a job without samples.
 
     Raises:
-        ConfigError, RangeError: as `resolve`; engine paper keeps no state.
+        ConfigError, RangeError: as `resolve`; not every engine keeps state.
     """
     request = request.checked()
     model = load_model(request.net)

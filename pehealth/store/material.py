@@ -50,6 +50,8 @@ class MaterialStore:
         """Reserved in this session and not accepted."""
         self._taken: list[int] = []
         """Taken, and the body not deleted yet."""
+        self._met: set[int] = set()
+        """Answered together with the peer, and not written down yet."""
 
     @classmethod
     def create(cls, path: Path, plan: bytes, party: Party, epoch_path: Path | None = None) -> MaterialStore:
@@ -186,6 +188,11 @@ class MaterialStore:
             self._taken.append(index)
         return record
 
+    def met(self, index: int) -> None:
+        """Note that the peer has used the index too; it is written down when records are next swept."""
+        with self._memory:
+            self._met.add(index)
+
     def _refusal(self, index: int) -> MaterialError:
         if index in self._shelf.spent:
             return MaterialError(
@@ -202,6 +209,11 @@ class MaterialStore:
 
         `reserve` and `close` do it too.
         """
+        with self._memory:
+            met, self._met = self._met, set()
+        if met:
+            with self._disk:
+                self._shelf.meet(met)
         while True:
             with self._memory:
                 batch, self._taken = self._taken[:_SWEEP], self._taken[_SWEEP:]
@@ -268,9 +280,12 @@ class MaterialStore:
         """
         with self._disk:
             database, ours = self._shelf.database, ours or self.state()
-            ours.check(peer, database.text("peer_store"), database.number("peer_generation"))
+            last = database.text("peer_store")
+            ours.check(peer, last, database.number("peer_generation"), self._shelf.met)
             lost = Ranges() if ours.resumes(peer) else peer.spent | ours.spent
             notes: dict[str, Value] = {"peer_store": peer.store, "peer_generation": peer.generation}
+            if peer.store != last:
+                notes["met"] = "[]"
             self._shelf.spend(lost, Happened.BURNT, notes)
             self._shelf.peer = peer.session
         with self._memory:

@@ -8,6 +8,7 @@ the database itself lets nobody do anything but append, says what became of each
 from __future__ import annotations
 
 import enum
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,7 +32,13 @@ _TABLES = (
     "CREATE TRIGGER kept BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END",
     "CREATE TRIGGER fixed BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END",
 )
-_COUNTERS: Mapping[str, Value] = {"generation": 0, "record_size": 0, "peer_store": "", "peer_generation": 0}
+_COUNTERS: Mapping[str, Value] = {
+    "generation": 0,
+    "record_size": 0,
+    "peer_store": "",
+    "peer_generation": 0,
+    "met": "[]",
+}
 
 
 class Happened(enum.StrEnum):
@@ -203,6 +210,17 @@ class Shelf:
             self.database.run_many("DELETE FROM bodies WHERE idx >= ? AND idx < ?", used)
             self._note(Happened.USED, used)
         self.database.checkpoint()
+
+    @property
+    def met(self) -> Ranges:
+        """Indices that the peer's present store must know to be spent: it answered queries under them with us."""
+        return Ranges.of((first, until) for first, until in json.loads(self.database.text("met")))
+
+    def meet(self, indices: Iterable[int]) -> None:
+        """Add to `met`, durably."""
+        met = self.met.with_indices(indices)
+        with self.database.transaction():
+            self.database.set("met", json.dumps(met.spans))
 
     def burn(self) -> None:
         """Delete the bodies of everything that is spent."""

@@ -12,6 +12,7 @@ from pehealth.store.ranges import Ranges
 
 STATE_BYTES = 4096
 """Bytes of a state on the wire: always the same, so that what it costs is known beforehand."""
+_RETIRE = "retire it (remove its files) and deal fresh material"
 _NAMES = {"plan": str, "party": str, "store": str, "session": str, "agreed": str, "generation": int, "spent": list}
 
 
@@ -71,13 +72,14 @@ class StoreState:
         """True if both stores have been open ever since they agreed with each other: only the link broke."""
         return self.agreed == peer.session and peer.agreed == self.session
 
-    def check(self, peer: StoreState, last_store: str, last_generation: int) -> None:
+    def check(self, peer: StoreState, last_store: str, last_generation: int, met: Ranges) -> None:
         """Refuse a peer whose store cannot go with ours.
 
         Args:
             peer: its state.
             last_store: the name of the peer's store when we last agreed.
             last_generation: its generation then.
+            met: indices under which that store has answered queries with us.
 
         Raises:
             MaterialError: another plan, the same party, or a store that has gone back in time.
@@ -92,5 +94,10 @@ class StoreState:
         if peer.store == last_store and peer.generation < last_generation:
             raise MaterialError(
                 f"{peer.party}'s store was put back from an older copy: generation {peer.generation}, "
-                f"{last_generation} seen before; retire it and deal fresh material"
+                f"{last_generation} seen before; {_RETIRE}"
+            )
+        if peer.store == last_store and (forgotten := met - peer.spent):
+            raise MaterialError(
+                f"{peer.party}'s store was put back from an older copy: it has answered queries under {forgotten} and "
+                f"does not know it; {_RETIRE}"
             )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pehealth.config import Engine, GroupName, Parameters
+from pehealth.crypto.prg import Prg
+from pehealth.nets.describe import Dense, Network, Relu
 from pehealth.nets.record import (
     Accuracy,
     LayerCost,
@@ -21,6 +25,8 @@ from pehealth.nets.record import (
     Sample,
     Security,
 )
+from pehealth.nets.weights import Model, save
+from pehealth.nets.zoo import load_model
 
 
 def both_ways(payload: int, messages: int = 1) -> dict[str, LinkCount]:
@@ -71,3 +77,16 @@ def make_result() -> Callable[..., RunResult]:
 @pytest.fixture
 def result() -> RunResult:
     return build_result()
+
+
+@pytest.fixture
+def five_classes(tmp_path: Path) -> str:
+    """A model file with hidden units and five classes, the second and the fourth always equal."""
+    clinic = load_model("clinic")
+    network = Network("five", clinic.network.input_shape, (Dense(6), Relu(), Dense(5)), tuple("abcde"))
+    rng = Prg.insecure_seed(8)
+    w1, w2 = (rng.ring(shape, 20).astype(float) / 2**19 - 1 for shape in ((6, 30), (5, 6)))
+    w2[3] = w2[1] = abs(w2[1]) + abs(w2).max(axis=0) / 2
+    model = Model(network, (w1, w2), (np.zeros(6), np.zeros(5)), clinic.ranges, "clinic")
+    save(model, tmp_path / "five.npz")
+    return str(tmp_path / "five.npz")

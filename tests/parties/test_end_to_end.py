@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from parties.launch import plan, run
@@ -14,12 +13,9 @@ from pehealth.config import Engine, GroupName
 from pehealth.crypto.prg import Prg
 from pehealth.engines.catalog import masked_engine
 from pehealth.errors import ConfigError
-from pehealth.nets.describe import Dense, Network, Relu
 from pehealth.nets.masked_oracle import masked_oracle
 from pehealth.nets.plan_masked import material_plan
 from pehealth.nets.record import RunResult, validate
-from pehealth.nets.weights import Model, save
-from pehealth.nets.zoo import load_model
 
 
 def quiet(_what: str, _at: int, _of: int) -> None:
@@ -156,19 +152,6 @@ def test_the_class_alone_is_what_the_logits_say_at_one_more_round():
     assert result.phases["online"].server_rounds == logits.phases["online"].server_rounds + 1
     assert result.layers[-1].links["E1->HC"].payload == 1
     assert result.parameters.reveal == "class"
-
-
-@pytest.fixture
-def five_classes(tmp_path):
-    """A model file with hidden units and five classes, the second and the fourth always equal."""
-    clinic = load_model("clinic")
-    network = Network("five", clinic.network.input_shape, (Dense(6), Relu(), Dense(5)), tuple("abcde"))
-    rng = Prg.insecure_seed(8)
-    w1, w2 = (rng.ring(shape, 20).astype(float) / 2**19 - 1 for shape in ((6, 30), (5, 6)))
-    w2[3] = w2[1] = abs(w2[1]) + abs(w2).max(axis=0) / 2
-    model = Model(network, (w1, w2), (np.zeros(6), np.zeros(5)), clinic.ranges, "clinic")
-    save(model, tmp_path / "five.npz")
-    return str(tmp_path / "five.npz")
 
 
 def test_the_class_equals_the_oracles_of_the_same_masks_and_the_lowest_of_equals(five_classes):

@@ -186,6 +186,40 @@ def test_a_peer_that_is_seen_to_go_back_is_refused(servers: dict[Party, Path], f
     two.close()
 
 
+def test_a_peer_that_forgot_what_it_answered_with_us_is_refused(servers: dict[Party, Path], folder: Path) -> None:
+    """It had spent nothing more when they last agreed, so that its generation alone would tell nothing."""
+    one, two = start(servers)
+    handshake(one, two)
+    one.close()
+    copies = [servers[Party.E1], servers[Party.E1].with_name("E1.epoch")]
+    for name in copies:
+        shutil.copy(name, folder / f"copy of {name.name}")
+    one = MaterialStore.open(servers[Party.E1], PLAN, Party.E1)
+    handshake(one, two)
+    for store in (one, two):
+        store.reserve(4)
+        for index in (0, 1):
+            store.accept(index, "ward")
+            store.met(index)
+        store.close()
+    for name in copies:
+        shutil.copy(folder / f"copy of {name.name}", name)
+    one, two = start(servers)
+    with pytest.raises(
+        MaterialError, match=r"E1's store .* older copy: it has answered queries under 0-1 and does not"
+    ):
+        two.agree(one.state())
+    one.close()
+    for name in copies:
+        name.unlink()
+    anew = MaterialStore.create(servers[Party.E1], PLAN, Party.E1)
+    state = anew.state()
+    two.agree(state)
+    two.agree(state)  # the new store's process died before it took ours in: no reason to refuse it
+    for store in (anew, two):
+        store.close()
+
+
 def test_peers_that_do_not_go_together_are_refused(servers: dict[Party, Path], folder: Path) -> None:
     one, two = start(servers)
     with pytest.raises(MaterialError, match="uses a store of E1"):
