@@ -13,6 +13,7 @@ from transport.errors import (
     LinkClosed,
     PeerAbort,
     PeerTimeout,
+    TlsFailed,
     TransportError,
 )
 
@@ -56,7 +57,7 @@ def is_echo(error: BaseException) -> bool:
     """True for an error that says only that another party failed."""
     if isinstance(error, PartyFailed):
         return error.echo
-    if isinstance(error, HandshakeMismatch | AddressUnusable | FrameError):
+    if isinstance(error, HandshakeMismatch | AddressUnusable | FrameError | TlsFailed):
         return False
     return isinstance(error, PeerAborted | TransportError)
 

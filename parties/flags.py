@@ -58,7 +58,7 @@ class RunFlags:
     "Parties in this process (memory, tcp) or each a process of its own (processes)."
 
     tls: bool | None = None
-    "Mutual TLS on TCP links."
+    "Mutual TLS on TCP links (default: on)."
 
     network: str | None = None
     "Shape the links: lan, wan, 4g or LATENCY,BANDWIDTH such as 20ms,100mbit."

@@ -18,6 +18,7 @@ import trio.testing
 from parties.assemble import assemble, plan_record
 from parties.conduct import Conductor, Crew, Outcome, Progress
 from parties.conduct_kept import KeptConductor
+from parties.links import carrier_of, make_identities
 from parties.perform import ANY_PORT, perform
 from parties.private import pack_model, pack_readings
 from parties.process import spawn
@@ -33,7 +34,6 @@ from pehealth.nets.record import PlanResult, RunResult
 from transport.errors import PeerTimeout
 from transport.memory import MemoryHub
 from transport.mesh import Carrier
-from transport.tcp import Tcp
 
 SLOWEST = 20
 """A message may be this many times as late as a query's computing should take: machines are shared."""
@@ -152,6 +152,7 @@ def start_all(job: Job, session: Session | None = None) -> dict[str, Start]:
     p, everyone = job.plan.parameters, session.everyone
     run_id = secrets.token_hex(8)
     parts = dict(zip(sensor_names(p.sensors), sensor_parts(job.model.network.inputs, p.sensors), strict=True))
+    identities = make_identities(everyone) if job.request.tls else {}
     out = {}
     for name in everyone:
         private: Mapping[str, Any] = {}
@@ -173,6 +174,7 @@ def start_all(job: Job, session: Session | None = None) -> dict[str, Start]:
             job.request.workers,
             max(DEFAULT_PATIENCE, SLOWEST * job.plan.compute_seconds),
             _folder(job.request.state, name),
+            identities.get(name),
         )
     return out
 
@@ -238,11 +240,12 @@ async def in_process(starts: Mapping[str, Start], job: Job) -> AsyncIterator[Loc
     """Run all parties as tasks; the block is the conductor's. A party that fails ends the block with its error."""
     crew = LocalCrew(tuple(starts))
     memory = job.request.transport is Transport.MEMORY
-    carrier: Carrier = MemoryHub() if memory else Tcp()
+    hub = MemoryHub()
     seed = job.request.insecure_seed
     async with trio.open_nursery() as nursery:
         for name, start in starts.items():
             rng = Prg.insecure_seed(seed).child(name) if seed is not None else None
+            carrier: Carrier = hub if memory else carrier_of(start)
             nursery.start_soon(_be, start, crew, carrier, name if memory else ANY_PORT, rng)
         yield crew
 

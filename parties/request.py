@@ -23,8 +23,6 @@ MAX_DIGITS = 12
 MAX_RING = 64
 MAX_WALK = 60
 MOST_FAILURES = 100.0
-TLS_AVAILABLE = False
-"""Until the links can speak it, nobody is told that they do."""
 
 
 class Transport(enum.StrEnum):
@@ -52,7 +50,7 @@ class RunRequest:
         repeat: how often the whole is run; times are the median.
         sensors: how many sensors assemble a query.
         transport: see `Transport`.
-        tls: mutual TLS on every TCP link; None: on for TCP and processes where it is available.
+        tls: mutual TLS on every link; None: on wherever there is TCP.
         network: the links' latency and bandwidth as `transport.shaped.parse_network` takes them; None: as they are.
         data_dir: where data sets lie; None: PEHEALTH_DATA, else the user's data directory.
         trace: file that the run's trace goes to.
@@ -109,7 +107,7 @@ class RunRequest:
         if problems := tuple(self._problems()):
             raise ConfigError(*problems)
         group = self.group or (DEFAULT_GROUP if self.engine in WALKING else None)
-        tls = TLS_AVAILABLE and self.transport is not Transport.MEMORY if self.tls is None else self.tls
+        tls = self.transport is not Transport.MEMORY if self.tls is None else self.tls
         return dataclasses.replace(self, group=group, tls=tls)
 
     def _problems(self) -> Iterator[str]:
@@ -183,5 +181,3 @@ class RunRequest:
             yield f"--batch {self.batch} exceeds --samples {self.samples}"
         if self.tls and self.transport is Transport.MEMORY:
             yield "--tls has no meaning for --transport memory; take tcp or processes"
-        elif self.tls and not TLS_AVAILABLE:
-            yield "--tls is not available in this version; links within one machine are plain TCP"

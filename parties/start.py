@@ -10,6 +10,7 @@ from typing import Any
 from pehealth.config import Engine, GroupName, Parameters, Party
 from pehealth.nets.describe import Network
 from pehealth.nets.plan import sensor_names
+from transport.credentials import Identity
 
 DEFAULT_PATIENCE = 600.0
 ORDER = (Party.E1, Party.E2, Party.HC, Party.DEALER)
@@ -60,6 +61,7 @@ class Start:
         workers: processes that a server computes in, if its engine computes for long online.
         patience: seconds that a receive may wait for its message.
         state: folder that this party keeps its state in; empty if nothing is kept.
+        identity: what this party proves itself with on TLS links; None: the links have no TLS.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Start:
     workers: int = 1
     patience: float = DEFAULT_PATIENCE
     state: str = ""
+    identity: Identity | None = field(default=None, repr=False)
 
     @property
     def role(self) -> Party:
@@ -102,6 +105,7 @@ class Start:
             "workers": self.workers,
             "patience": self.patience,
             "state": self.state,
+            "identity": None if self.identity is None else dataclasses.asdict(self.identity),
         }
 
     @classmethod
@@ -124,4 +128,5 @@ class Start:
             data["workers"],
             data["patience"],
             data["state"],
+            Identity(**data["identity"]) if data["identity"] else None,
         )

@@ -9,6 +9,8 @@ PAPERS: dict[str, str] = {
     "FIPS197": "NIST FIPS 197, Advanced Encryption Standard, 2001",
     "SP800-38A": "NIST SP 800-38A, Recommendation for Block Cipher Modes of Operation, 2001",
     "RFC2104": "H. Krawczyk et al., HMAC: Keyed-Hashing for Message Authentication, RFC 2104, 1997",
+    "RFC5280": "D. Cooper et al., Internet X.509 Public Key Infrastructure Certificate and Certificate Revocation List "
+    "(CRL) Profile, RFC 5280, 2008",
     "RFC3526": "T. Kivinen, M. Kojo, More Modular Exponential (MODP) Diffie-Hellman groups for IKE, RFC 3526, 2003",
     "Bea91": "D. Beaver, Efficient Multiparty Protocols Using Circuit Randomization, CRYPTO 1991",
     "BGI16": "E. Boyle, N. Gilboa, Y. Ishai, Breaking the Circuit Size Barrier for Secure Computation under DDH, "

@@ -30,6 +30,7 @@ EXIT_CODES = {
     "LinkClosed": 3,
     "PeerLost": 3,
     "PeerTimeout": 3,
+    "TlsFailed": 2,
     "AddressUnusable": 2,
     "HandshakeMismatch": 2,
     "FrameError": 4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import trio
@@ -36,16 +37,38 @@ class Carrier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Who the other end of a stream has proven to be.
+
+    Attributes:
+        names: the names that it may use.
+        until: when the proof ends, in seconds since 1970.
+        objection: why we do not talk to it all the same; empty if we do.
+    """
+
+    names: tuple[str, ...]
+    until: float
+    objection: str = ""
+
+    def names_party(self, name: str) -> bool:
+        """Say whether the other end may call itself `name`; as with all names of the DNS, case does not count."""
+        return name.lower() in {known.lower() for known in self.names}
+
+
 @runtime_checkable
 class ProvenStream(Protocol):
-    """A stream whose other end has proven who it is, once the first bytes have come."""
+    """A stream whose other end may prove who it is."""
 
-    @property
-    def proven_names(self) -> frozenset[str] | None:
-        """The names that the other end may use, in lower case; None where nothing is proven."""
+    async def prove(self) -> Proof | None:
+        """Find out who is at the other end; None where nothing is proven. Raises as `send_all` does."""
         ...
 
 
-def proven_names(stream: trio.abc.Stream) -> frozenset[str] | None:
-    """Return the names that the other end of a stream has proven, or None for a stream that proves nothing."""
-    return stream.proven_names if isinstance(stream, ProvenStream) else None
+class ProofFailed(trio.BrokenResourceError):
+    """The two ends did not prove to each other who they are; the text says which end must do what."""
+
+
+async def prove(stream: trio.abc.Stream) -> Proof | None:
+    """Find out who is at the other end of a stream; None for a stream that proves nothing."""
+    return await stream.prove() if isinstance(stream, ProvenStream) else None

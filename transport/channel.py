@@ -58,6 +58,8 @@ class Channel:
         self.describe = describe
         self.local, self.peer, self.server_link = local, peer, server_link
         self.limits = limits or Limits()
+        self.proof = wire.proof
+        """Who the peer has proven to be; None where nothing is proven."""
         wire.expect(peer, self.limits.frame_bytes)
         wire.stall_seconds = self.limits.deadline_seconds
         self._wire = wire

@@ -35,6 +35,12 @@ class HandshakeMismatch(TransportError):
         super().__init__(f"{head}handshake with {peer}: {field} differs: ours {ours!r}, theirs {theirs!r}{tail}")
 
 
+class TlsFailed(TransportError):
+    """One end does not take the other's certificate, or does not speak TLS; says which end must do what."""
+
+    exit_code = 2
+
+
 class AddressUnusable(TransportError):
     """The address to listen on cannot be used: taken, not ours, not allowed; names it, and the remedy."""
 

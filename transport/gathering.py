@@ -10,7 +10,7 @@ import trio
 
 from transport.carrier import Carrier, Listener
 from transport.channel import LAST_WORDS_SECONDS, Channel
-from transport.errors import HandshakeMismatch, PeerAbort, PeerLost, PeerTimeout, TransportError
+from transport.errors import HandshakeMismatch, PeerAbort, PeerLost, PeerTimeout, TlsFailed, TransportError
 from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
 from transport.interfaces import Describe, describe_plainly
@@ -180,6 +180,9 @@ class Gathering:
                 async with self._handshake(stream, peer, note) as wire:
                     await initiate(wire, self._hello.to(peer))
                     self._add(peer, wire)
+            except TlsFailed as error:
+                self._stop(error)
+                return
             except TransportError as error:
                 note(str(error))
                 await trio.sleep(pause)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transport.errors import FrameError, TransportError
+from transport.carrier import Proof
+from transport.errors import FrameError, TlsFailed, TransportError
 from transport.framing import Kind
 from transport.handshake import Hello, compare, decode_abort, decode_hello, encode_abort, encode_hello
 from transport.wire import Wire
@@ -13,7 +14,7 @@ _DRAIN_SECONDS = 1.0
 
 
 class Refused(TransportError):
-    """The other end is not whom we talk to: nobody we wait for, here already, or under another's name."""
+    """The other end is not whom we talk to: nobody we wait for, or here already."""
 
 
 async def initiate(wire: Wire, ours: Hello) -> Hello:
@@ -22,12 +23,12 @@ async def initiate(wire: Wire, ours: Hello) -> Hello:
     Raises:
         HandshakeMismatch: the two ends do not agree; it finds the same.
         PeerAbort: it turned us away, with its reason.
-        Refused: it claims a name that its certificate does not have.
+        TlsFailed: its certificate is not taken, or is not that of the party we called.
         FrameError: something else answered.
     """
+    check_proof(await wire.prove(), ours.wanted)
     await wire.send_control(Kind.HELLO, encode_hello(ours))
     theirs = await _greeting(wire)
-    _check_proof(wire, theirs)
     compare(ours, theirs)
     return theirs
 
@@ -37,8 +38,10 @@ async def respond(wire: Wire, choose: Callable[[Hello], Hello]) -> Hello:
 
     `choose` may raise Refused. Whatever goes wrong should be told to the caller with `turn_away`.
     """
+    proof = await wire.prove()
+    check_proof(proof)
     theirs = await _greeting(wire)
-    _check_proof(wire, theirs)
+    check_proof(proof, theirs.local)
     ours = choose(theirs)
     await wire.send_control(Kind.HELLO, encode_hello(ours))
     compare(ours, theirs)
@@ -64,8 +67,17 @@ async def _greeting(wire: Wire) -> Hello:
     return decode_hello(frame.payload, wire.peer)
 
 
-def _check_proof(wire: Wire, theirs: Hello) -> None:
-    names = wire.proven_names
-    if names is not None and theirs.local.lower() not in names:
-        shown = ", ".join(sorted(names)) or "nobody"
-        raise Refused(f"{theirs.local} showed a certificate that names {shown}: give each party its own")
+def check_proof(proof: Proof | None, name: str = "") -> None:
+    """Check that what the other end has proven is enough, and that it is `name` if that is known.
+
+    Raises:
+        TlsFailed: saying what is wrong with its certificate.
+    """
+    if proof is None:
+        return
+    shown = ", ".join(proof.names) or "nobody"
+    if proof.objection:
+        raise TlsFailed(f"TLS with {name or shown}: {proof.objection}")
+    if name and not proof.names_party(name):
+        remedy = "give each party its own, and check the addresses"
+        raise TlsFailed(f"TLS with {name}: its certificate names {shown}: {remedy}")

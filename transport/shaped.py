@@ -13,7 +13,7 @@ import math
 
 import trio
 
-from transport.carrier import proven_names
+from transport.carrier import Proof, prove
 from transport.network import NETWORKS, Jitter, Line, Network, parse_network, seeded_jitter
 
 __all__ = ["NETWORKS", "Jitter", "Network", "ShapedStream", "parse_network", "seeded_jitter", "sleep_until"]
@@ -45,10 +45,9 @@ class ShapedStream(trio.abc.HalfCloseableStream):
         self._shrunk = trio.lowlevel.ParkingLot()
         nursery.start_soon(self._deliver)
 
-    @property
-    def proven_names(self) -> frozenset[str] | None:
-        """Whom the other end has proven to be."""
-        return proven_names(self._stream)
+    async def prove(self) -> Proof | None:
+        """Find out who is at the other end."""
+        return await prove(self._stream)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Put bytes on the link; returns when it has taken them."""

@@ -12,9 +12,14 @@ from typing import cast
 
 import trio
 
+from transport.carrier import Proof, ProofFailed
+from transport.credentials import Credentials
+from transport.errors import TransportError
 from transport.sockets import TcpStream
+from transport.tls_errors import explain
 
 _READ_BYTES = 128 * 2**10
+_LINGER_SECONDS = 1.0
 
 
 class TlsStream(trio.abc.Stream):
@@ -22,24 +27,42 @@ class TlsStream(trio.abc.Stream):
 
     Args:
         stream: the connection; it belongs to this stream from now on.
-        context: certificates and what is demanded of the other end's.
+        credentials: our certificate, and what is demanded of the other end's; read when the handshake begins.
         server: we were called.
     """
 
-    def __init__(self, stream: TcpStream, context: ssl.SSLContext, *, server: bool) -> None:
-        self._stream = stream
+    def __init__(self, stream: TcpStream, credentials: Credentials, *, server: bool) -> None:
+        self._stream, self._credentials, self._server = stream, credentials, server
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
-        self._ready = self._closed = False
+        self._session: ssl.SSLObject | None = None
+        self._ready = self._closed = self._heard = False
+        self._failed = ""
         self._shaking = trio.Lock()
         self._clear: bytes | memoryview = b""
 
+    async def prove(self) -> Proof:
+        """Do the handshake; return the DNS names in the other end's certificate, until when, and any objection to it.
+
+        Raises:
+            ProofFailed: the handshake failed; says which end must do what.
+        """
+        await self._shake()
+        certificate = self._tls.getpeercert() or {}
+        pairs = cast("tuple[tuple[str, str], ...]", certificate.get("subjectAltName", ()))
+        until = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+        objection = self._credentials.objection(self._tls.getpeercert(binary_form=True) or b"")
+        return Proof(tuple(name for kind, name in pairs if kind == "DNS"), until, objection)
+
     @property
-    def proven_names(self) -> frozenset[str]:
-        """The DNS names in the other end's certificate, in lower case; none before the handshake."""
-        certificate = self._tls.getpeercert() if self._ready else None
-        pairs = cast("tuple[tuple[str, str], ...]", (certificate or {}).get("subjectAltName", ()))
-        return frozenset(name.lower() for kind, name in pairs if kind == "DNS")
+    def _tls(self) -> ssl.SSLObject:
+        """The session, which begins with the first use."""
+        if self._session is None:
+            try:
+                context = self._credentials.context(server=self._server)
+            except TransportError as error:
+                raise ProofFailed(str(error).removeprefix("TLS: ")) from error
+            self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=self._server)
+        return self._session
 
     def send_now(self, data: bytes | memoryview) -> bool:
         """Encrypt and send; False if something is left, or the handshake is still to come."""
@@ -99,13 +122,16 @@ class TlsStream(trio.abc.Stream):
                 if not part:
                     break
                 parts.append(part)
+                self._heard = True
                 size += len(part)
         except ssl.SSLWantReadError:
             return b"".join(parts) if parts else None
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b"".join(parts)
         except ssl.SSLError as error:
-            raise trio.BrokenResourceError(explain(error)) from error
+            meaning = explain(error, self._credentials)
+            # Who called learns of a refusal with the first bytes that it reads.
+            raise (trio.BrokenResourceError(f"TLS: {meaning}") if self._heard else ProofFailed(meaning)) from error
         return b"".join(parts)
 
     async def aclose(self) -> None:
@@ -127,6 +153,8 @@ class TlsStream(trio.abc.Stream):
                 raise trio.ClosedResourceError("this end was closed")
             return
         async with self._shaking:
+            if self._failed:
+                raise ProofFailed(self._failed)
             while not self._ready:
                 await self._step()
 
@@ -142,7 +170,9 @@ class TlsStream(trio.abc.Stream):
         if self._outgoing.pending:
             await self._stream.send_all(self._outgoing.read())
         if failure is not None:
-            raise trio.BrokenResourceError(explain(failure)) from failure
+            self._failed = explain(failure, self._credentials)
+            await self._linger()
+            raise ProofFailed(self._failed) from failure
         self._ready = done
         if not done:
             raw = await self._stream.receive_some(_READ_BYTES)
@@ -150,28 +180,9 @@ class TlsStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the other end closed the connection during the TLS handshake")
             self._incoming.write(raw)
 
-
-_REASONS = {
-    "certificate has expired": "its certificate has expired: issue a new one",
-    "certificate is not yet valid": "its certificate is not valid yet: is a clock wrong?",
-    "self-signed certificate": "its certificate was not issued by our authority: use one authority for all parties",
-    "unable to get local issuer": "its certificate was not issued by our authority: use one authority for all parties",
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate: give every party one",
-    "CERTIFICATE_REQUIRED": "it demands a certificate and we showed none: give every party one",
-    "ALERT_UNKNOWN_CA": "our certificate was not issued by its authority: use one authority for all parties",
-    "ALERT_CERTIFICATE_EXPIRED": "our certificate has expired: issue a new one",
-    "ALERT_BAD_CERTIFICATE": "it does not accept our certificate",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS: start all parties with TLS or all without",
-    "HTTP_REQUEST": "it does not speak TLS but HTTP",
-    "UNSUPPORTED_PROTOCOL": "it speaks only versions of TLS before 1.3",
-    "ALERT_PROTOCOL_VERSION": "it speaks only versions of TLS before 1.3",
-}
-
-
-def explain(error: ssl.SSLError) -> str:
-    """Return what a TLS failure means and what to do about it."""
-    text = f"{error.reason} {error}"
-    for sign, meaning in _REASONS.items():
-        if sign in text:
-            return f"TLS: {meaning}"
-    return f"TLS: {error.reason or error}"
+    async def _linger(self) -> None:
+        """Let the other end read why: closing with unread bytes would reset the connection."""
+        with trio.move_on_after(_LINGER_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._stream.send_eof()
+            while await self._stream.receive_some(_READ_BYTES):
+                pass

@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import trio
 
-from transport.carrier import proven_names
-from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError
+from transport.carrier import Proof, ProofFailed, prove
+from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TlsFailed, TransportError
 from transport.framing import DEFAULT_LIMIT, HEADER_BYTES, SEQUENCE_MASK, Frame, FrameReader, Kind, pack_header
 
 _TOGETHER = 64 * 2**10
@@ -48,15 +48,24 @@ class Wire:
         """Control frames seen before a channel took over: sent or not, kind, payload bytes."""
         self.torn = False
         """True when a frame was cut in the middle: nothing more can be sent."""
+        self.proof: Proof | None = None
         self._stream = stream
         self._eager = stream if isinstance(stream, EagerStream) else None
         self._reader = FrameReader(frame_bytes, peer)
         self._sequence = 0
 
-    @property
-    def proven_names(self) -> frozenset[str] | None:
-        """Whom the other end has proven to be; None where nothing is proven."""
-        return proven_names(self._stream)
+    async def prove(self) -> Proof | None:
+        """Find out who is at the other end, and keep it as `proof`; None where nothing is proven.
+
+        Raises:
+            TlsFailed: the two ends do not prove to each other who they are.
+            PeerLost, LinkClosed: the link is gone.
+        """
+        try:
+            self.proof = await prove(self._stream)
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._mapped(error) from error
+        return self.proof
 
     def expect(self, peer: str, frame_bytes: int) -> None:
         """Say who is at the other end, now that it is known, and how much it may send."""
@@ -187,5 +196,7 @@ class Wire:
     def _mapped(self, error: Exception) -> TransportError:
         if isinstance(error, trio.ClosedResourceError):
             return LinkClosed(f"we closed the link to {self.peer} and then used it")
+        if isinstance(error, ProofFailed):
+            return TlsFailed(f"TLS with {self.peer}: {error}")
         cause = error.__cause__ if not str(error) and error.__cause__ else error
         return PeerLost(f"the link to {self.peer} broke: {str(cause) or type(cause).__name__}")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from parties import request as request_module
 from parties.request import RunRequest, Transport
 from pehealth.config import Engine, GroupName
 from pehealth.errors import ConfigError
@@ -24,8 +23,7 @@ def test_no_engine_gets_an_insecure_group_unasked(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("transport", [Transport.TCP, Transport.PROCESSES])
-def test_tls_is_on_for_every_tcp_link_unless_refused(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_module, "TLS_AVAILABLE", True)
+def test_tls_is_on_for_every_tcp_link_unless_refused(transport: Transport) -> None:
     assert RunRequest(transport=transport).checked().tls is True
     assert RunRequest(transport=transport, tls=False).checked().tls is False
 
