@@ -10,6 +10,7 @@ import numpy as np
 from parties.request import MAX_RING, RunRequest, Transport
 from pehealth.config import Engine, GroupName, Parameters
 from pehealth.crypto.ddlog import Walk, steps
+from pehealth.crypto.ddlog_jumps import jump
 from pehealth.crypto.groups import ModpGroup, group
 from pehealth.crypto.multiexp_modp import cheapest, plan_powers
 from pehealth.crypto.prg import Prg
@@ -32,6 +33,7 @@ FIXED_WALK_FACTOR = 32
 """Theta over 2^(w+1) where w is given: a walk hits it with probability e^-32."""
 
 CALIBRATION_RUN, CALIBRATION_CAP = 36, 1 << 21
+JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS = 30, 30, 300
 CALIBRATION_TERMS, CALIBRATION_BITS = 12, 106
 ROUNDS = 20
 
@@ -101,10 +103,11 @@ def _splits(request: RunRequest, layers: list[Layer], ring: int, grp: ModpGroup,
 
 
 def _notes(request: RunRequest, splits: SplitPlan, expected: Forecast, pace: Pace) -> tuple[str, ...]:
+    speed = f"{pace.product * 1e6:.2f} us a product, {pace.step * 1e9:.2f} ns a step, {pace.jump * 1e6:.2f} us a jump"
     time_note = (
-        f"ddh: {expected.conversions:,} conversions a server and query, splits {splits}; by a calibration "
-        f"({pace.product * 1e6:.2f} us a product, {pace.step * 1e9:.2f} ns a step) {expected.exponentiation:.3g} s of "
-        f"exponentiation and {expected.conversion:.3g} s of conversion, of processor time"
+        f"ddh: {expected.conversions:,} conversions a server and query, splits {splits}; by a calibration ({speed}) "
+        f"{expected.exponentiation:.3g} s of exponentiation and {expected.conversion:.3g} s of conversion, of "
+        "processor time"
     )
     target = "w as asked for" if isinstance(request.walk, int) else f"target {request.failures:.3g}"
     failures = (
@@ -134,12 +137,15 @@ def measure_pace(grp: ModpGroup) -> Pace:
     powers = plan_powers(grp.modulus, exponents.reshape(1, -1))
     count = cheapest(CALIBRATION_BITS, CALIBRATION_TERMS, 1).products
     start, walk = grp.random(rng, 1), Walk(CALIBRATION_RUN, CALIBRATION_CAP)
-    product = step = float("inf")
+    product = step = leap = float("inf")
     for _ in range(ROUNDS):
         began = time.thread_time()
         powers.powers(bases)
         middle = time.thread_time()
         taken = int(np.sum(steps(grp, start, walk)))
+        walked = time.thread_time()
+        _, jumps = jump(grp, start, np.zeros(1, np.int64), JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)
         ended = time.thread_time()
-        product, step = min(product, (middle - began) / count), min(step, (ended - middle) / max(taken, 1))
-    return Pace(product, step)
+        product, step = min(product, (middle - began) / count), min(step, (walked - middle) / max(taken, 1))
+        leap = min(leap, (ended - walked) / max(jumps, 1))
+    return Pace(product, step, leap)

@@ -9,8 +9,9 @@ and of s_j times it. So each server has <Y> and <s.Y> with no message; a multi-e
 Assumption: DDH with short exponents in an RFC 3526 group ([RFC3526], [BBS03]), besides the generator. No circular
 security: no key is encrypted. Hiding of the shares is statistical: 2^-128 for the keys, 2^-80 a dealt value.
 Error: none, unless a conversion fails; then an output is off by an arbitrary amount and nobody notices. A value v
-fails with probability about |v| / 2^(w+1) (`crypto.ddlog`). Leaks: nothing to a server but through the time that
-the walks take, which depends on keys and data. The dealer with either server learns everything.
+fails with probability about |v| / 2^(w+1) (`crypto.ddlog`), and where jumps follow if these fail too
+(`crypto.ddlog_jumps`). Leaks: nothing to a server but through the time that the walks take, which depends on keys and
+data. The dealer with either server learns everything.
 """
 
 from __future__ import annotations
@@ -241,8 +242,8 @@ class DdhEngine:
         return Layout(tuple(integer_field(name, shapes[name], bits) for name, bits in sizes.share_bits.items()))
 
     def cost(self, layer: LinearMap, batch: int = 1) -> LinearCost:
-        """Return sizes and operations; `ddlog_steps` in expectation, the rest exactly."""
-        rows, terms = self.rows(layer), self.sizes(layer).valid
+        """Return sizes and operations; `ddlog_steps` and `ddlog_jumps` in expectation, the rest exactly."""
+        rows, terms, jumps = self.rows(layer), self.sizes(layer).valid, self.plan.split(layer).jumps
         conversions = rows * batch * layer.positions
         return LinearCost(
             model=(self.model_layout(layer, Party.E1).size, self.model_layout(layer, Party.E2).size),
@@ -255,6 +256,7 @@ class DdhEngine:
                 "exponentiations": rows * batch * (layer.positions + terms),
                 "conversions": conversions,
                 "ddlog_steps": round(conversions * expected_steps(self.plan.steps(layer))),
+                **({"ddlog_jumps": conversions << jumps} if jumps else {}),
             },
         )
 

@@ -6,8 +6,8 @@ With i over the terms of an output, and <Y>, <s.Y> a server's integer shares:
     so   P_2 = P_1 * g^(w.Y)
 
 Both multiply by the same random element, derived from what they alone have in common, and walk to the first
-distinguished point: mu_1 = mu_2 + w.Y steps, so (mu_1, -mu_2) are shares of w.Y over the integers. With these signs
-exponents are positive (but for a rare first bit of alpha's), and nothing is inverted.
+distinguished point (and where that is planned, jump on): mu_1 = mu_2 + w.Y steps, so (mu_1, -mu_2) are shares of w.Y
+over the integers. With these signs exponents are positive (but for a rare one of alpha's), and nothing is inverted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pehealth.codec.packing import Words
 from pehealth.config import GroupName, Party
 from pehealth.crypto.ddlog import Walk, expected_steps, steps
+from pehealth.crypto.ddlog_jumps import jump
 from pehealth.crypto.groups import Elements, ModpGroup, group
 from pehealth.crypto.lift import wrap_weight
 from pehealth.crypto.linear import Ints
@@ -32,6 +33,8 @@ from pehealth.engines.ddh_sizes import Sizes
 from pehealth.engines.interface import Report, Worked, ring_mask
 from pehealth.engines.workers import Workers
 
+JUMP_STEPS = 6000
+"""A jump takes about as long as this many steps."""
 TASK_STEPS = 5e8
 """Steps of the walks that are one task: a fifth of a second or so."""
 
@@ -88,14 +91,17 @@ def work(
     powers = workers.map(_row_powers, tasks, partial(report, "exponentiation"))
     starts = grp.mul(np.array(powers, object).reshape(ready.blinding.shape), ready.blinding)
     middle = _now()
-    mu = _walk(grp, starts.reshape(-1), walk, workers, partial(report, "conversion")).reshape(starts.shape)
+    found = _walk(grp, starts.reshape(-1), walk, split.jumps, workers, partial(report, "conversion"))
+    mu = found.mu.reshape(starts.shape)
     ended = _now()
     batch = len(y_masked)
     ops = {
         "exponentiations": len(ready.bases) * batch * (sizes.layer.positions + sizes.valid),
         "conversions": mu.size,
-        "ddlog_steps": int(mu.sum()),
+        "ddlog_steps": found.steps,
     }
+    if split.jumps:
+        ops["ddlog_jumps"] = found.jumps
     seconds, processor = (
         {"exponentiation": m - b, "conversion": e - m} for b, m, e in zip(began, middle, ended, strict=True)
     )
@@ -135,17 +141,35 @@ def _row_powers(task: tuple[Plan, Elements]) -> list[mpz]:
     return plan.powers(bases)
 
 
-def _walk(grp: ModpGroup, starts: Elements, walk: Walk, workers: Workers, tell: partial[None]) -> NDArray[np.int64]:
-    """Return the steps of each start (n,), a few starts a task."""
-    size = max(int(TASK_STEPS / expected_steps(walk)), 1)
-    tasks = [(grp.name, starts[at : at + size], walk) for at in range(0, len(starts), size)]
-    found = workers.map(_some_steps, tasks, lambda done, _: tell(min(done * size, len(starts)), len(starts)))
-    return np.concatenate(found)
+@dataclass(frozen=True, repr=False, eq=False)
+class Converted:
+    """What some starts gave: mu (n,), and the steps and jumps that it took."""
+
+    mu: NDArray[np.int64]
+    steps: int
+    jumps: int
 
 
-def _some_steps(task: tuple[GroupName, Elements, Walk]) -> NDArray[np.int64]:
-    name, starts, walk = task
-    return steps(group(name), starts, walk)
+def _walk(grp: ModpGroup, starts: Elements, walk: Walk, jumps: int, workers: Workers, tell: partial[None]) -> Converted:
+    """Convert starts (n,), a few a task."""
+    work = expected_steps(walk) + (JUMP_STEPS << jumps if jumps else 0)
+    size = max(int(TASK_STEPS / work), 1)
+    tasks = [(grp.name, starts[at : at + size], walk, jumps) for at in range(0, len(starts), size)]
+    found = workers.map(_convert, tasks, lambda done, _: tell(min(done * size, len(starts)), len(starts)))
+    mu = np.concatenate([part.mu for part in found])
+    return Converted(mu, sum(part.steps for part in found), sum(part.jumps for part in found))
+
+
+def _convert(task: tuple[GroupName, Elements, Walk, int]) -> Converted:
+    name, starts, walk, jumps = task
+    grp = group(name)
+    mu = steps(grp, starts, walk)
+    taken = int(mu.sum())
+    if not jumps or not isinstance(grp, ModpGroup):
+        return Converted(mu, taken, 0)
+    cap = walk.cap >> (walk.run + 1) << jumps
+    far, count = jump(grp, starts, mu, walk.run, jumps, cap)
+    return Converted(far, taken, count)
 
 
 def _output(sizes: Sizes, split: Split, mu: NDArray[np.int64], ready: DdhReady) -> Words:

@@ -1,7 +1,8 @@
 """How to split weights into digits and how far to walk, so that a failure target is met in the least time.
 
-A conversion of v fails with probability about |v| / 2^(w+1) and walks 2^(w+1) steps in the mean. Smaller digits make
-smaller values but more conversions and exponentiations; a longer walk in one layer buys a shorter one in another.
+A conversion of v fails with probability about |v| / 2^(w+1) and walks 2^(w+1) steps in the mean; where that is long, a
+shorter walk with jumps behind it is faster. Smaller digits make smaller values but more conversions and
+exponentiations; a longer walk in one layer buys a shorter one in another.
 How large values are is estimated on samples: the centre has them, and the weights.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pehealth.crypto.ddlog import MAX_RUN, expected_steps, failure_probability
+from pehealth.crypto.ddlog import MAX_RUN, expected_steps
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.multiexp_modp import cheapest
 from pehealth.crypto.signed_digits import least_base, split
@@ -26,6 +27,7 @@ from pehealth.nets.oracle import apply_exact, ideal
 from pehealth.nets.weights import QuantizedModel
 
 MOST_DIGITS = 8
+JUMPS = range(6, 36)
 FIRST_RUN = 8
 """Shorter runs save nothing: an exponentiation takes longer than such a walk."""
 CAP_SHARE = 100
@@ -74,10 +76,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast one server computes: seconds a modular product, and seconds a step of the walk."""
+    """How fast one server computes: seconds a modular product, a step of the walk, a jump."""
 
     product: float
     step: float
+    jump: float
 
 
 @dataclass(frozen=True)
@@ -141,22 +144,59 @@ def layer_products(geometry: LinearMap, count: int, ring: int, key_bits: int, ba
     return count * geometry.out_channels * method.products
 
 
+@dataclass(frozen=True)
+class Way:
+    """How to convert one value: w, t, the failures a unit of it, and seconds."""
+
+    run: int
+    jumps: int
+    failures: float
+    seconds: float
+
+
+def conversion_ways(pace: Pace) -> list[Way]:
+    """Return walks, with and without jumps, fastest first: those where each second saves fewer failures than before.
+
+    They are the corners of the lower convex hull over (seconds, failures), so that a greedy choice is the best one.
+    """
+    ways = []
+    for run in range(FIRST_RUN, MAX_RUN + 1):
+        for jumps in (0, *JUMPS):
+            failures = Split(3, 1, run, jumps).share_failing_twice / 2.0 ** (run + 1)
+            seconds = pace.step * 2.0 ** (run + 1) + (pace.jump * 2.0**jumps if jumps else 0.0)
+            ways.append(Way(run, jumps, failures, seconds))
+    hull: list[Way] = []
+    for way in sorted(ways, key=lambda way: (way.seconds, way.failures)):
+        if hull and way.failures >= hull[-1].failures:
+            continue
+        while len(hull) > 1 and _saved(hull[-2], hull[-1]) <= _saved(hull[-1], way):
+            hull.pop()
+        hull.append(way)
+    return hull
+
+
+def _saved(first: Way, then: Way) -> float:
+    """Return the failures that a second more saves from one way to the next."""
+    return (first.failures - then.failures) / (then.seconds - first.seconds)
+
+
 def choose(ways: Mapping[Shape, Sequence[Option]], pace: Pace, target: float) -> SplitPlan:
     """Return the plan that takes the least time with at most `target` wrong conversions expected a query.
 
     Raises:
         RangeError: no walk is long enough.
     """
+    front = conversion_ways(pace)
     best: tuple[float, dict[Shape, Split]] | None = None
     for combination in itertools.product(*ways.values()):
-        runs = _runs(combination, target * (1 - 1 / CAP_SHARE))
-        if runs is None:
+        chosen = _cheapest(combination, front, target * (1 - 1 / CAP_SHARE))
+        if chosen is None:
             continue
-        walked = sum(o.conversions * 2.0 ** (w + 1) for o, w in zip(combination, runs, strict=True))
-        seconds = pace.step * walked + pace.product * sum(o.products for o in combination)
+        pairs = list(zip(combination, chosen, strict=True))
+        seconds = sum(o.conversions * way.seconds + pace.product * o.products for o, way in pairs)
         if best is None or seconds < best[0]:
-            chosen = zip(ways, combination, runs, strict=True)
-            best = seconds, {shape: Split(o.base, o.count, w) for shape, o, w in chosen}
+            splits = {s: Split(o.base, o.count, w.run, w.jumps) for s, (o, w) in zip(ways, pairs, strict=True)}
+            best = seconds, splits
     if best is None:
         raise RangeError(
             f"{target:g} wrong conversions a query need runs of more than {MAX_RUN} zeros: "
@@ -166,15 +206,18 @@ def choose(ways: Mapping[Shape, Sequence[Option]], pace: Pace, target: float) ->
     return SplitPlan.of(best[1], max(math.ceil(math.log(CAP_SHARE * conversions / target)), 1))
 
 
-def _runs(chosen: Sequence[Option], target: float) -> list[int] | None:
-    """Return w of each shape: lengthen the walk that saves most failures a step, until the target is met."""
-    runs = [FIRST_RUN] * len(chosen)
-    while sum(o.total / 2 ** (w + 1) for o, w in zip(chosen, runs, strict=True)) > target:
-        gain = [o.total / o.conversions / 4.0**w for o, w in zip(chosen, runs, strict=True)]
-        runs[gain.index(max(gain))] += 1
-        if max(runs) > MAX_RUN:
+def _cheapest(chosen: Sequence[Option], ways: Sequence[Way], target: float) -> list[Way] | None:
+    """Return a way for each shape: lengthen the one that saves most failures a second, until the target is met."""
+    at = [0] * len(chosen)
+    while sum(o.total * ways[i].failures for o, i in zip(chosen, at, strict=True)) > target:
+        gains = [
+            o.total / o.conversions * _saved(ways[i], ways[i + 1]) if i + 1 < len(ways) else 0.0
+            for o, i in zip(chosen, at, strict=True)
+        ]
+        if max(gains) == 0:
             return None
-    return runs
+        at[gains.index(max(gains))] += 1
+    return [ways[i] for i in at]
 
 
 def forecast(layers: Sequence[Layer], plan: SplitPlan, ring: int, key_bits: int, batch: int, pace: Pace) -> Forecast:
@@ -184,9 +227,9 @@ def forecast(layers: Sequence[Layer], plan: SplitPlan, ring: int, key_bits: int,
     for layer in layers:
         spec, walk = plan.split(layer.geometry), plan.steps(layer.geometry)
         for values in layer.products(spec.base, spec.count):
-            wrong += batch * float(failure_probability(values, walk).sum()) / len(values)
+            wrong += batch * float(plan.failures(layer.geometry, values).sum()) / len(values)
         count = batch * spec.count * layer.geometry.outputs
         conversions += count
-        walked += count * expected_steps(walk)
+        walked += count * (pace.step * expected_steps(walk) + (pace.jump * 2.0**spec.jumps if spec.jumps else 0.0))
         products += layer_products(layer.geometry, spec.count, ring, key_bits, batch)
-    return Forecast(products * pace.product, walked * pace.step, conversions, wrong)
+    return Forecast(products * pace.product, walked, conversions, wrong)

@@ -179,6 +179,20 @@ def test_ciphertexts_are_common_and_everything_else_is_not() -> None:
     assert "keys" not in first
 
 
+def test_layers_whose_walks_end_in_jumps_add_up_too() -> None:
+    layer = LAYERS["dense"]
+    w, b, y = case(layer, 2, 24, seed=2)
+    eng = DdhEngine(RING, GroupName.MODP1536, SplitPlan.of({layer.weight_shape: Split(7, 2, 16, 9)}, 12))
+    ran = play(eng, layer, w, b, y, seed=2)
+    assert (ran.value() == from_ring(to_ring(layer.add_bias(layer.apply(w, y), b), RING), RING)).all()
+    planned = eng.cost(layer, 2).linear
+    assert planned["ddlog_jumps"] == 12 << 9
+    for worked in ran.worked:
+        assert set(worked.ops) == set(planned)
+        assert worked.ops["ddlog_jumps"] == pytest.approx(planned["ddlog_jumps"], rel=0.9)
+        assert worked.ops["ddlog_steps"] == pytest.approx(planned["ddlog_steps"], rel=0.9)
+
+
 def test_processes_give_the_same_integers_and_end_with_their_owner() -> None:
     layer = LAYERS["conv1d"]
     values = case(layer, 1, 100, 7)

@@ -1,8 +1,10 @@
 """The splits of a network as text, which both servers compare."""
 
+import numpy as np
 import pytest
 
 from pehealth.crypto.ddlog import Walk
+from pehealth.crypto.ddlog_jumps import meeting_failure
 from pehealth.crypto.linear import LinearMap
 from pehealth.engines.ddh_plan import Split, SplitPlan
 from pehealth.errors import ConfigError
@@ -21,6 +23,15 @@ def test_each_layer_has_its_walk_and_a_cap_in_proportion() -> None:
     assert PLAN.steps(conv) == Walk(20, 11 << 21)
     assert PLAN.steps(dense) == Walk(22, 11 << 23)
     assert PLAN.split(dense).largest == (25**2 - 1) // 2
+
+
+def test_jumps_are_in_the_text_and_lower_the_failures() -> None:
+    plan = SplitPlan.of({(3, 28): Split(25, 2, 22, 14)}, 11)
+    assert str(plan) == "3x28:25^2/22+14"
+    assert SplitPlan.parse(str(plan), plan.walk, plan.cap) == plan
+    layer, values = LinearMap.dense(28, 3), np.array([0, 5, -3000])
+    plain = SplitPlan.of({(3, 28): Split(25, 2, 22)}, 11)
+    assert (plan.failures(layer, values) == plain.failures(layer, values) * meeting_failure(22, 14)).all()
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from pehealth.crypto.ddlog import failure_probability
+from pehealth.crypto.ddlog_jumps import meeting_failure
 from pehealth.crypto.linear import LinearMap
 from pehealth.crypto.prg import Prg
 from pehealth.engines.ddh_plan import Split, SplitPlan
 from pehealth.errors import RangeError
-from pehealth.nets.choose_splits import Layer, Option, Pace, choose, forecast, options
+from pehealth.nets.choose_splits import Layer, Option, Pace, choose, conversion_ways, forecast, options
 
-PACE = Pace(2.2e-6, 0.36e-9)
+PACE = Pace(2.2e-6, 0.36e-9, 2.4e-6)
 SHAPES = (LinearMap((1, 1, 8), 4, (1, 2)), LinearMap.dense(28, 3))
 
 
@@ -35,7 +36,8 @@ def wrong_by_hand(layers: list[Layer], plan: SplitPlan) -> float:
         for _ in range(spec.count):
             digit = (left + spec.base // 2) % spec.base - spec.base // 2
             left = (left - digit) // spec.base
-            total += failure_probability(one.geometry.apply(digit, one.inputs), plan.steps(one.geometry)).sum() / 16
+            first = failure_probability(one.geometry.apply(digit, one.inputs), plan.steps(one.geometry)).sum() / 16
+            total += first * (meeting_failure(spec.run, spec.jumps) if spec.jumps else 1)
     return total
 
 
@@ -77,6 +79,26 @@ def test_a_smaller_target_takes_longer_and_a_batch_takes_its_multiple() -> None:
     assert four.exponentiation < 4 * one.exponentiation
 
 
+def test_jumps_are_planned_where_a_walk_would_be_long_and_nowhere_else() -> None:
+    ways = options(LAYERS, 24, 256, 1)
+    assert all(not split.jumps for _, split in choose(ways, PACE, 0.01).splits)
+    assert all(split.jumps for _, split in choose(ways, PACE, 2**-20).splits)
+    without = Pace(PACE.product, PACE.step, 1e9)
+    seconds = [forecast(LAYERS, choose(ways, p, 2**-20), 24, 256, 1, PACE).conversion for p in (PACE, without)]
+    assert seconds[0] < seconds[1] / 2
+
+
+def test_no_way_to_convert_is_beaten_by_another_and_each_second_saves_less_than_the_one_before() -> None:
+    ways = conversion_ways(PACE)
+    seconds, failures = [w.seconds for w in ways], [w.failures for w in ways]
+    assert seconds == sorted(seconds)
+    assert failures == sorted(failures, reverse=True)
+    slopes = [(a.failures - b.failures) / (b.seconds - a.seconds) for a, b in itertools.pairwise(ways)]
+    assert slopes == sorted(slopes, reverse=True)
+    assert ways[0].run == 8
+    assert not any(w.jumps for w in ways if w.seconds < 0.005)
+
+
 def test_options_carry_every_weight_and_end_with_ternary_digits() -> None:
     for (shape, ways), one in zip(options(LAYERS, 24, 256, 1).items(), LAYERS, strict=True):
         assert shape == one.geometry.weight_shape
@@ -98,4 +120,4 @@ def test_layers_of_one_shape_are_split_alike() -> None:
 
 def test_a_target_out_of_reach_is_refused() -> None:
     with pytest.raises(RangeError, match="lower the digits"):
-        choose({(1, 1): [Option(3, 1, 1, 1e15, 1.0)]}, PACE, 1e-9)
+        choose({(1, 1): [Option(3, 1, 1, 1e30, 1.0)]}, PACE, 1e-9)
