@@ -40,6 +40,19 @@ GROUPS = {
             "check": ("parties.commands.data:check", "Check data sets byte by byte."),
         },
     ),
+    "keys": (
+        "Certificates for the parties' links.",
+        {
+            "init": ("parties.commands.keys:init", "Make an authority."),
+            "issue": ("parties.commands.keys:issue", "Issue a certificate for each party."),
+            "request": (
+                "parties.commands.keys:request",
+                "Make a party's key on its own machine, for the authority to certify.",
+            ),
+            "revoke": ("parties.commands.keys:revoke", "Revoke certificates; no party needs a restart."),
+            "list": ("parties.commands.keys:show", "List what was issued, until when, and what was revoked."),
+        },
+    ),
 }
 DEBUG = "--debug"
 EPILOGUE = f"{DEBUG} with any command shows the traceback of an error. Exit codes and every flag: docs/cli.md"

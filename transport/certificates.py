@@ -10,7 +10,7 @@ import datetime as dt
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeGuard
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -117,6 +117,37 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def make_request(name: str) -> tuple[bytes, bytes]:
+    """Make a key that never leaves the party `name`; return (key, request for a certificate), both in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(_name(name)).sign(key, hashes.SHA256())
+    return _key_pem(key), request.public_bytes(serialization.Encoding.PEM)
+
+
+def read_request(request: bytes) -> tuple[str, PublicKey]:
+    """Return the name and the key in a request (PEM). Raises ValueError saying why it cannot be granted."""
+    parsed = x509.load_pem_x509_csr(request)
+    names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    key = parsed.public_key()
+    if not parsed.is_signature_valid:
+        raise ValueError("it is not signed with its own key")
+    if not _on_p256(key):
+        raise ValueError("its key is not on P-256")
+    if len(names) != 1:
+        raise ValueError("it does not name one party")
+    return str(names[0].value), key
+
+
+def serial_of(certificate: bytes) -> int:
+    """Return the serial number of the first certificate in a PEM text."""
+    return x509.load_pem_x509_certificate(certificate).serial_number
+
+
+def read_revocations(revoked: bytes) -> dict[int, dt.datetime]:
+    """Return the serial numbers in a list of revoked certificates (PEM), and since when. Raises ValueError."""
+    return {entry.serial_number: entry.revocation_date_utc for entry in x509.load_pem_x509_crl(revoked)}
+
+
 def span_of(certificate: bytes) -> Span:
     """Return when the first certificate in a PEM text is valid. Raises ValueError if there is none."""
     parsed = x509.load_pem_x509_certificate(certificate)
@@ -162,6 +193,10 @@ def _signed(known: x509.CertificateRevocationList, issuer: x509.Certificate) -> 
         return issuer.subject == known.issuer and known.is_signature_valid(key)  # type: ignore[arg-type] # any kind
     except (TypeError, InvalidSignature):
         return False
+
+
+def _on_p256(key: object) -> TypeGuard[PublicKey]:
+    return isinstance(key, PublicKey) and isinstance(key.curve, ec.SECP256R1)
 
 
 def _name(text: str) -> x509.Name:

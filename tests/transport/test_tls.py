@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +14,21 @@ import trustme
 from transport.carrier import Carrier, prove
 from transport.conformance import check_channel
 from transport.credentials import TlsFiles, make_context
-from transport.errors import PeerAbort, PeerLost, TransportError
+from transport.errors import TransportError
 from transport.handshake import Hello
 from transport.interfaces import Clock, Phase, Tag
 from transport.memory import memory_pair
 from transport.mesh import MeshOptions, open_mesh
 from transport.meter import Meter, MeterReport
 from transport.network import NETWORKS, Network
-from transport.shake import initiate, respond, turn_away
 from transport.shaped import ShapedStream
 from transport.tcp import Tcp
 from transport.tls import Tls
 from transport.tls_stream import TlsStream
-from transport.wire import Wire
 
 TAG = Tag(Phase.ONLINE, 1, 1)
 Issue = Callable[..., Tls]
+Greet = Callable[[Carrier, Carrier], Awaitable[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -75,32 +74,6 @@ async def test_channel_conforms_over_tls(issue: Issue) -> None:
 @pytest.mark.slow
 async def test_both_ends_may_send_64_mib_at_once_over_tls(issue: Issue) -> None:
     await check_channel(lambda: tls_pair(issue), large=64 * 2**20)
-
-
-async def greet(first: Carrier, second: Carrier) -> tuple[str, str]:
-    """Let E2 call E1; return what each failed of, empty if of nothing."""
-    listener = await first.listen("127.0.0.1:0")
-    errors = {"E1": "", "E2": ""}
-
-    async def end(name: str, stream: trio.abc.Stream) -> None:
-        wire = Wire(stream, "E2" if name == "E1" else "E1")
-        try:
-            if name == "E1":
-                await respond(wire, lambda theirs: Hello("E1").to(theirs.local))
-            else:
-                await initiate(wire, Hello("E2").to("E1"))
-        except TransportError as error:
-            errors[name] = str(error)
-            if not isinstance(error, PeerAbort | PeerLost):
-                await turn_away(wire, name, str(error))
-        await wire.aclose()
-
-    with trio.fail_after(30):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(end, "E2", await second.connect(listener.address))
-            nursery.start_soon(end, "E1", await listener.accept())
-    await listener.aclose()
-    return errors["E1"], errors["E2"]
 
 
 async def meet(first: Carrier, second: Carrier, network: Network = NETWORKS["none"]) -> MeterReport:
@@ -151,7 +124,7 @@ async def test_names_are_proven_through_a_shaped_link(issue: Issue) -> None:
     assert await prove(memory_pair()[0]) is None
 
 
-async def test_party_under_anothers_name_is_refused(issue: Issue) -> None:
+async def test_party_under_anothers_name_is_refused(issue: Issue, greet: Greet) -> None:
     first, second = await greet(issue("E1"), issue("HC"))
     words = "TLS with E2: its certificate names hc: give each party its own, and check the addresses"
     assert first == words
@@ -161,13 +134,15 @@ async def test_party_under_anothers_name_is_refused(issue: Issue) -> None:
     assert (first, second) == (f"E2 stopped: {words}", words)
 
 
-async def test_certificate_of_another_authority_is_named_at_both_ends(issue: Issue, authority: trustme.CA) -> None:
+async def test_certificate_of_another_authority_is_named_at_both_ends(
+    issue: Issue, greet: Greet, authority: trustme.CA
+) -> None:
     first, second = await greet(issue("E1"), issue("E2", by=trustme.CA(), trusted=authority))
     assert "its certificate was not issued by our authority" in first
     assert "was not issued by its authority" in second
 
 
-async def test_expired_certificate_is_named_at_both_ends(issue: Issue) -> None:
+async def test_expired_certificate_is_named_at_both_ends(issue: Issue, greet: Greet) -> None:
     past = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     first, second = await greet(issue("E1"), issue("E2", not_before=past, not_after=past + dt.timedelta(1)))
     assert "its certificate has expired: issue a new one" in first
@@ -175,12 +150,12 @@ async def test_expired_certificate_is_named_at_both_ends(issue: Issue) -> None:
     assert "has expired on 2020-01-02 00:00 UTC: issue a new one" in second
 
 
-async def test_plain_caller_of_a_tls_party_is_told(issue: Issue) -> None:
+async def test_plain_caller_of_a_tls_party_is_told(issue: Issue, greet: Greet) -> None:
     first, _ = await greet(issue("E1"), Tcp())
     assert "it does not speak TLS: start all parties with TLS or all without" in first
 
 
-async def test_tls_caller_of_a_plain_party_is_told(issue: Issue) -> None:
+async def test_tls_caller_of_a_plain_party_is_told(issue: Issue, greet: Greet) -> None:
     first, second = await greet(Tcp(), issue("E2"))
     assert "it speaks TLS, start all parties with TLS or all without" in first
     assert "it does not speak TLS: start all parties with TLS or all without" in second
