@@ -129,7 +129,9 @@ async def perform(
     stopwatch = Stopwatch() if start.virtual else None
     recorder = Recorder(now(), stopwatch.now if stopwatch is not None else None) if start.trace else None
     observer = recorder.observe if recorder is not None else None
-    known = limits or Limits(deadline_seconds=start.patience)
+    # The centre waits for what the servers wait for: they shall be the ones to say who keeps everybody waiting.
+    patience = start.patience * (2 if start.role is Party.HC else 1)
+    known = limits or Limits(deadline_seconds=patience)
     describe = step_names(start.network)
     options = MeshOptions(limits=known, meter=meter, observer=observer, bound=listening, describe=describe)
     hello = Hello(start.name, role=start.name, run=start.run_id, fields=start.agreed())

@@ -21,6 +21,10 @@ from transport.observe import Observation, Observer
 from transport.waits import Waits
 from transport.wire import Wire
 
+_REMEDIES = {
+    FrameError: ": what sent this is not pehealth, or something on the way changes bytes",
+    PeerLost: ": see what it says itself",
+}
 LAST_WORDS_SECONDS = 2.0
 """How long a goodbye or an abort may take, with the wait for the peer's end of file."""
 
@@ -201,9 +205,8 @@ class Channel:
                     await self._wait_room()
         except TransportError as error:
             kind, words = type(error), str(error)
-            if kind is FrameError:
-                words += ": what sent this is not pehealth, or something on the way changes bytes"
-            self._fail(lambda what: kind(f"{self.local}: {words}; we were {what}"), error)
+            remedy = _REMEDIES.get(kind, "")
+            self._fail(lambda what: kind(f"{self.local}: {words}; we were {what}{remedy}"), error)
         finally:
             self._ended.set()
 
@@ -245,7 +248,7 @@ class Channel:
 
     def _cut_off(self, what: str) -> TransportError:
         return PeerLost(
-            f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}: see what {self.peer} says"
+            f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}: see what it says itself"
         )
 
     def _said_goodbye(self, what: str) -> TransportError:
@@ -265,7 +268,8 @@ class Channel:
         pause = self.limits.keepalive_seconds
         while self._failure is None:
             await trio.sleep_until(self._spoke + pause)
-            if trio.current_time() - self._spoke < pause or self._failure is not None:
+            # Compared as it was computed: off by an ulp, this would go on for ever while a virtual clock stands still.
+            if trio.current_time() < self._spoke + pause or self._failure is not None:
                 continue
             if self._lock.locked():
                 await trio.sleep(pause)

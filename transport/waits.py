@@ -94,7 +94,7 @@ class Waits:
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
             now = trio.current_time()
-            if not self.stopped and now - self.heard >= self._limits.silence_seconds:
+            if not self.stopped and now >= self.heard + self._limits.silence_seconds:
                 lost(now - self.heard)
                 return
             self._expire(now)
@@ -115,7 +115,7 @@ class Waits:
 
     def _expire(self, now: float) -> None:
         for key, waiter in list(self._waiters.items()):
-            if now - waiter.since >= self._limits.deadline_seconds:
+            if now >= waiter.since + self._limits.deadline_seconds:
                 del self._waiters[key]
                 waiter.timeout = self._timeout(waiter, now)
                 trio.lowlevel.reschedule(waiter.task)
