@@ -13,9 +13,9 @@ import pytest
 import trio
 import trio.testing
 
-from parties.conduct import Outcome
+from parties.conduct import Crew, Outcome, Progress
 from parties.failure import exit_code, first_cause, sentence
-from parties.launch import LocalCrew, conduct, start_all
+from parties.launch import LocalCrew, conduct, queries_of, start_all
 from parties.perform import ANY_PORT, perform
 from parties.request import RunRequest
 from parties.resolve import SETTLE, Job, settle_masked
@@ -88,7 +88,7 @@ class Ended:
 
 
 Change = Callable[[Start], Start]
-Drive = Callable[[LocalCrew], Awaitable[Outcome]]
+Drive = Callable[[Job, Crew, Callable[[], float], Progress], Awaitable[Outcome]]
 
 
 async def run_parties(
@@ -109,7 +109,8 @@ async def run_parties(
             seed = Prg.insecure_seed(SEED).child(name)
             be = partial(perform, listen=name if virtual else ANY_PORT, seed=seed)
             nursery.start_soon(be, start, crew.control(name), own, trio.current_time)
-        return await (drive(crew) if drive else conduct(crew, trio.current_time, quiet, job))
+        session = dataclasses.replace(queries_of(job), drive=drive) if drive else queries_of(job)
+        return await conduct(crew, trio.current_time, quiet, job, session)
 
 
 def run_well(job: Job, *, carrier: str = "memory", meddle: Mapping[str, Meddle] | None = None) -> Outcome:
