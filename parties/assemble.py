@@ -14,7 +14,7 @@ from parties.conduct import Outcome
 from parties.kept_plan import session_plan
 from parties.measured import measured_notes
 from parties.resolve import Job
-from pehealth.config import Engine, Party
+from pehealth.config import Party
 from pehealth.errors import PehealthError
 from pehealth.nets.oracle import float_reference, ideal, predictions
 from pehealth.nets.plan import Plan
@@ -66,15 +66,6 @@ def _phase_cost(cost: Cost) -> PhaseCost:
     return PhaseCost(cost.server_rounds, cost.depth, dict(cost.ops), link_counts(cost.links))
 
 
-def reveals(plan: Plan) -> tuple[str, ...]:
-    """Return what the servers learn beyond shapes: nothing, but for engine `paper`."""
-    if plan.parameters.engine is not Engine.PAPER:
-        return ()
-    kinds = {layer.kind for layer in plan.layers}
-    shown = (("relu", "activation_signs"), ("maxpool", "pool_argmax"))
-    return tuple(name for kind, name in shown if kind in kinds)
-
-
 def assemble(job: Job, outcome: Outcome, command: str) -> RunResult:
     """Return the record of a run whose parties have all reported.
 
@@ -96,7 +87,7 @@ def assemble(job: Job, outcome: Outcome, command: str) -> RunResult:
         parameters=RunParameters.of(
             p, transport=str(job.request.transport), tls=bool(job.request.tls), network=job.request.network
         ),
-        security=Security.of(p, reveals(job.plan)),
+        security=Security.of(p, job.plan.reveals),
         samples=samples,
         scale=job.quantised.logit_scale,
         accuracy=_accuracy(samples, job.majority),
@@ -125,7 +116,7 @@ def plan_record(job: Job) -> PlanResult:
         parameters=RunParameters.of(
             p, transport=str(job.request.transport), tls=bool(job.request.tls), network=job.request.network
         ),
-        security=Security.of(p, reveals(job.plan)),
+        security=Security.of(p, job.plan.reveals),
         scale=job.quantised.logit_scale,
         planned=planned_record(job.plan),
         error_bound=job.plan.error_bound,

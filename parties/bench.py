@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from parties.assemble import reveals
 from parties.conduct import Outcome
 from parties.launch import perform_job
 from parties.progress import Progress, silent
@@ -91,7 +90,7 @@ def measured(job: Job, outcome: Outcome) -> Measured:
         depth=plan.online.depth,
         peak={name: report["peak_bytes"] for name, report in reports.items()},
         insecure=plan.parameters.insecure,
-        reveals=reveals(plan),
+        reveals=plan.reveals,
     )
 
 

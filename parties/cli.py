@@ -26,6 +26,7 @@ COMMANDS = {
     "deal": ("parties.commands.deal:deal", "Make one-time material ahead, into the servers' stores or into files."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
     "replay": ("parties.commands.replay:replay", "What a traced run takes under another network, and why."),
+    "scale": ("parties.commands.scale:scale", "How costs grow, up to ResNet-18's shapes, by plan and replay."),
 }
 GROUPS = {
     "attack": (

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parties.assemble import reveals
 from parties.conduct import Outcome
 from parties.documents import read_document, write
-from parties.resolve import Job
+from parties.request import RunRequest
+from parties.resolve import Job, resolve
 from pehealth import schema
+from pehealth.experiments.measure import calibrate
 from pehealth.experiments.recorded import queries_of
 from pehealth.experiments.steps import RunTrace
+from pehealth.experiments.synthetic import trace_of_plan
 from pehealth.nets.record import RunParameters, Security
 from transport.trace import Trace
 
@@ -25,13 +27,23 @@ def trace_of(job: Job, outcome: Outcome, command: str, *, virtual: bool) -> RunT
         parameters=RunParameters.of(
             p, transport=str(request.transport), tls=bool(request.tls), network=request.network
         ),
-        security=Security.of(p, reveals(job.plan)),
+        security=Security.of(p, job.plan.reveals),
         clock="virtual" if virtual else "real",
         layers=tuple(layer.name for layer in job.plan.layers),
         queries=queries_of(Trace.merge(traces)),
         in_flight=request.in_flight,
         command=command,
     )
+
+
+def planned_trace(request: RunRequest) -> RunTrace:
+    """Return the trace that a run would leave by its plan, computing as small layers do on this machine now.
+
+    Raises:
+        PehealthError: as `resolve`; or there is no compute model of the engine.
+    """
+    plan = resolve(request).plan
+    return trace_of_plan(plan, calibrate(plan.parameters).predict(plan))
 
 
 def write_trace(path: Path, trace: RunTrace) -> None:

@@ -52,5 +52,6 @@ PAPERS: dict[str, str] = {
     "BBS03": "M. Bellare, A. Boldyreva, J. Staddon, Randomness Re-use in Multi-recipient Encryption Schemes, PKC 2003",
     "ABD15": "M. Abdalla, F. Bourse, A. De Caro, D. Pointcheval, Simple Functional Encryption Schemes for Inner "
     "Products, PKC 2015, eprint 2015/017",
+    "HZRS16": "K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recognition, CVPR 2016",
 }
 """Key -> full reference. Append; keep one line or one implicit string an entry."""

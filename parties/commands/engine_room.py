@@ -35,7 +35,7 @@ def _run(request: RunRequest, progress: Progress, command: str) -> RunResult:
 
 
 def _plan(request: RunRequest) -> PlanResult:
-    from parties.assemble import planned_record, reveals
+    from parties.assemble import planned_record
     from parties.resolve import resolve
 
     job = resolve(request)
@@ -46,7 +46,7 @@ def _plan(request: RunRequest) -> PlanResult:
         parameters=RunParameters.of(
             plan.parameters, transport=checked.transport, tls=bool(checked.tls), network=checked.network
         ),
-        security=Security.of(plan.parameters, reveals(plan)),
+        security=Security.of(plan.parameters, plan.reveals),
         scale=job.quantised.logit_scale,
         planned=planned_record(plan),
         error_bound=plan.error_bound,

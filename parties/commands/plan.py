@@ -12,12 +12,16 @@ def plan(*, flags: RunFlags = RunFlags(), json: JsonFile = None) -> None:  # noq
     """Show rounds, bytes, material and error bound of a run, computed without running it.
 
     Args:
-        flags: what would run.
+        flags: what would run; --trace writes what such a run would leave, for `pehealth replay`.
         json: Write the plan (schema 1) to this file; - is standard output, without the tables.
     """
     request = flags.request()
     check_writable(json, "--json")
     result = engine_room().plan(request)
+    if request.trace is not None:
+        from parties.tracing import planned_trace, write_trace
+
+        write_trace(request.trace, planned_trace(request))
     if json is not None:
         write(json, result.to_json(), schema.PLAN)
     if json != STDOUT:

@@ -78,6 +78,18 @@ class LinearMap:
         return self.out_channels, self.fan_in
 
     @cached_property
+    def real_terms(self) -> int:
+        """Terms of all outputs of one map that are no padding, without making `window`."""
+        rows, columns = (
+            sum(
+                max(0, min(kernel, size + pad - at) - max(0, pad - at))
+                for at in range(0, size + 2 * pad - kernel + 1, stride)
+            )
+            for size, pad, kernel, stride in zip(self.in_shape[1:], self.padding, self.kernel, self.stride, strict=True)
+        )
+        return self.in_shape[0] * rows * columns
+
+    @cached_property
     def window(self) -> NDArray[np.intp]:
         """(positions, fan_in) index of each term into a flat sample; `inputs` stands for a padding zero."""
         c, h, w = self.in_shape

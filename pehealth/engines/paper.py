@@ -79,7 +79,7 @@ class Ops:
 def linear_ops(layer: LinearMap, grp: Group, walk: Walk, batch: int, *, keybits: bool) -> Ops:
     """Return what `linear` will count; `ddlog_steps` in expectation, the others exactly. Padding costs nothing."""
     rows = (1 + grp.key_bits if keybits else 1) * layer.out_channels
-    terms = int(np.count_nonzero(layer.window < layer.inputs)) * batch
+    terms = layer.real_terms * batch
     conversions = rows * layer.positions * batch
     return Ops(2 * rows * terms, conversions, round(conversions * expected_steps(walk)))
 

@@ -190,7 +190,7 @@ class RlweEngine:
         return tuple(Field(f"{name}{i}", shape, bits) for i, bits in enumerate(widths))
 
     def cost(self, layer: LinearMap, batch: int = 1) -> LinearCost:
-        """Return sizes, and `ntts`: transforms of a polynomial modulo all primes, whatever its length."""
+        """Return sizes; `ntts`: transforms of a polynomial modulo all primes, whatever its length; `multiply_adds`."""
         packing = self.packing(layer)
         forward = packing.groups * packing.used if packing.pixels > 1 else 0
         return LinearCost(
@@ -199,7 +199,10 @@ class RlweEngine:
             material=self.material_layout(layer, batch).size,
             mask=mask_layout(layer, batch, self.ring).size,
             deal={"ntts": batch * packing.polynomials},
-            prepare={"ntts": batch * packing.tiles * (forward + packing.ciphertexts)},
+            prepare={
+                "ntts": batch * packing.tiles * (forward + packing.ciphertexts),
+                "multiply_adds": batch * packing.work * len(self.parameters.primes),
+            },
             linear={},
         )
 

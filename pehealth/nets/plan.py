@@ -11,7 +11,7 @@ from functools import reduce
 from itertools import pairwise
 from operator import add
 
-from pehealth.config import Parameters, Party
+from pehealth.config import Engine, Parameters, Party
 from pehealth.nets.describe import Network
 from pehealth.protocols.cost import Cost
 from transport.interfaces import Phase
@@ -60,6 +60,15 @@ class Plan:
     def online(self) -> Cost:
         """Cost from the sensor's message to the centre's result."""
         return reduce(add, (layer.cost for layer in self.layers))
+
+    @property
+    def reveals(self) -> tuple[str, ...]:
+        """What the servers learn beyond shapes: nothing, but for engine `paper`."""
+        if self.parameters.engine is not Engine.PAPER:
+            return ()
+        kinds = {layer.kind for layer in self.layers}
+        shown = (("relu", "activation_signs"), ("maxpool", "pool_argmax"))
+        return tuple(name for kind, name in shown if kind in kinds)
 
     def phase(self, phase: Phase) -> Cost:
         """Return the cost of a phase."""

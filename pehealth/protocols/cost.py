@@ -39,12 +39,14 @@ class Cost:
         server_rounds: longest chain of dependent messages between E1 and E2.
         depth: longest chain of dependent messages over all links.
         ops: operations of both servers together.
+        exchanges: payload that each server sends the other, for each round in which they do.
     """
 
     links: Mapping[Link, Traffic] = field(default_factory=dict)
     server_rounds: int = 0
     depth: int = 0
     ops: Mapping[str, int] = field(default_factory=dict)
+    exchanges: tuple[int, ...] = ()
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -52,6 +54,7 @@ class Cost:
             self.server_rounds + other.server_rounds,
             self.depth + other.depth,
             Counter(self.ops) + Counter(other.ops),
+            self.exchanges + other.exchanges,
         )
 
     def times(self, n: int) -> Cost:
@@ -61,10 +64,11 @@ class Cost:
             n * self.server_rounds,
             n * self.depth,
             {k: n * v for k, v in self.ops.items()},
+            n * self.exchanges,
         )
 
 
 def exchange_cost(payload: int, ops: Mapping[str, int] | None = None) -> Cost:
     """Return the cost of one round in which each server sends the other `payload` bytes."""
     links = merge(message(Party.E1, Party.E2, payload), message(Party.E2, Party.E1, payload))
-    return Cost(links, server_rounds=1, depth=1, ops=ops or {})
+    return Cost(links, server_rounds=1, depth=1, ops=ops or {}, exchanges=(payload,))

@@ -14,6 +14,7 @@ PLAN = "plan-1.json"
 BENCH = "bench-1.json"
 TRACE = "trace-1.json"
 REPLAY = "replay-1.json"
+SCALE = "scale-1.json"
 
 
 def load(name: str) -> dict[str, Any]:

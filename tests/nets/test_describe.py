@@ -45,7 +45,9 @@ def test_a_convolution_s_shape_is_that_of_its_window_positions(
     columns = range(0, width + 2 * padding - kernel + 1, stride)
     if rows and columns:
         assert layer.out_shape((1, height, width)) == (2, len(rows), len(columns))
-        assert layer.linear_map((1, height, width)).window.shape == (len(rows) * len(columns), kernel * kernel)
+        linear = layer.linear_map((3, height, width))
+        assert linear.window.shape == (len(rows) * len(columns), 3 * kernel * kernel)
+        assert linear.real_terms == np.count_nonzero(linear.window < linear.inputs)
     else:
         with pytest.raises(UnsupportedLayer, match=r"layer 1 \(conv2d\) leaves nothing of a"):
             _ = network(layer, Dense(2), shape=(1, height, width)).placed

@@ -17,7 +17,8 @@ from pehealth.config import Engine, GroupName
 from pehealth.errors import ConfigError
 from pehealth.experiments.critical import critical_path, totals
 from pehealth.experiments.replay import Settings, replay, typical
-from pehealth.experiments.steps import RunTrace
+from pehealth.experiments.steps import Phase, RunTrace
+from pehealth.experiments.synthetic import trace_of_plan
 from transport.network import parse_network
 
 NETWORKS = ("lan", "wan", "4g", "3ms,1mbit")
@@ -62,6 +63,27 @@ def test_replay_of_one_trace_is_the_live_run_under_every_network(engine: Engine)
         _, live = traced(job_of(engine), network)
         replayed = replay(trace.phase("online"), Settings(parse_network(network)))
         assert [q.seconds for q in replayed] == pytest.approx(live, abs=1e-9, rel=0)
+
+
+@pytest.mark.usefixtures("computing_is_free")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_trace_of_the_plan_is_the_trace_of_the_run(engine: Engine) -> None:
+    """Message by message, in both phases; and so is its time."""
+    job = job_of(engine)
+    trace, _ = traced(job, "none")
+    planned = trace_of_plan(job.plan)
+    _, live = traced(job, "4g")
+    assert replay(planned.phase("online"), Settings(parse_network("4g")))[0].seconds == pytest.approx(live[0], abs=1e-9)
+    for phase in ("offline", "online"):
+        assert messages(planned, phase) == messages(trace, phase)
+
+
+def messages(trace: RunTrace, phase: Phase) -> dict[str, list[tuple[object, ...]]]:
+    """Return every message of the first query, at both of its ends."""
+    return {
+        party: [(s.kind, s.peer, s.layer, s.step, s.size, s.depth) for s in steps if s.kind != "compute"]
+        for party, steps in trace.phase(phase)[0].programs.items()
+    }
 
 
 @pytest.mark.parametrize("engine", ENGINES)
