@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pehealth.config import Engine, Party
 from pehealth.crypto.ring import reduce, to_signed
 from pehealth.nets.error_bound import error_bounds
 from pehealth.nets.oracle import ideal
+from pehealth.nets.stages import ArgmaxStage, stages
 
 LEAKS = "--check: every layer's output was opened to this process: it LEAKS readings and model"
 
@@ -27,10 +28,9 @@ def check_layers(job: Job, reports: Mapping[str, Mapping[str, Any]]) -> tuple[st
     bounds = (0,) * len(plan.network.placed)
     if plan.parameters.engine is not Engine.PAPER:
         bounds = error_bounds(job.quantised, 1 if plan.parameters.engine is Engine.RLWE else 0)
-    for placed, wanted, bound in zip(plan.network.placed, run.layers, bounds, strict=True):
-        opened = opened_outputs(reports, placed.index, plan.parameters.ring)
-        if opened.size != wanted.size:
-            continue
+    for shown, done in meetings(_order(job)):
+        placed, wanted, bound = plan.network.placed[done - 1], run.layers[done - 1], bounds[done - 1]
+        opened = opened_outputs(reports, shown, plan.parameters.ring)
         worst = int(np.abs(opened.reshape(wanted.shape).astype(object) - wanted).max())
         if worst > bound:
             return (
@@ -38,6 +38,19 @@ def check_layers(job: Job, reports: Mapping[str, Mapping[str, Any]]) -> tuple[st
                 f"--check: the first layer that differs is {placed.name}: by {worst:,} units, {bound:,} may be",
             )
     return LEAKS, f"--check: all {len(plan.network.placed)} layers agree with the oracle within their bounds"
+
+
+def _order(job: Job) -> list[int]:
+    """Return the layers, by index, in the order in which the engine runs them."""
+    network, parameters = job.plan.network, job.plan.parameters
+    if parameters.engine is Engine.PAPER:
+        return [placed.index for placed in network.placed]
+    return [stage.placed.index for stage in stages(network, parameters) if not isinstance(stage, ArgmaxStage)]
+
+
+def meetings(order: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (layer run last, layers done) wherever the layers done so far are the first ones of the network."""
+    return [(layer, n) for n, layer in enumerate(order, 1) if max(order[:n]) == n]
 
 
 def opened_outputs(reports: Mapping[str, Mapping[str, Any]], layer: int, ring: int) -> NDArray[np.int64]:
