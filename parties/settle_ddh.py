@@ -32,7 +32,7 @@ WORD_BITS = 8
 FIXED_WALK_FACTOR = 32
 """Theta over 2^(w+1) where w is given: a walk hits it with probability e^-32."""
 
-CALIBRATION_RUN, CALIBRATION_CAP = 36, 1 << 21
+CALIBRATION_RUN, CALIBRATION_CAP, CALIBRATION_WALKS = 36, 1_048_000, 6
 JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS = 30, 30, 300
 CALIBRATION_TERMS, CALIBRATION_BITS = 12, 106
 ROUNDS = 20
@@ -131,20 +131,20 @@ def _refuse_long(request: RunRequest, digits: int, expected: Forecast, note: str
 
 
 def measure_pace(grp: ModpGroup) -> Pace:
-    """Return how fast this machine computes, in processor time, the least of some rounds: 50 ms in all."""
+    """Return how fast this machine computes, in processor time, the least of some rounds: 60 ms in all."""
     rng = Prg.system()
     bases, exponents = grp.random(rng, CALIBRATION_TERMS), rng.integers(CALIBRATION_TERMS, CALIBRATION_BITS)
     powers = plan_powers(grp.modulus, exponents.reshape(1, -1))
     count = cheapest(CALIBRATION_BITS, CALIBRATION_TERMS, 1).products
-    start, walk = grp.random(rng, 1), Walk(CALIBRATION_RUN, CALIBRATION_CAP)
+    starts, walk = grp.random(rng, CALIBRATION_WALKS), Walk(CALIBRATION_RUN, CALIBRATION_CAP)
     product = step = leap = float("inf")
     for _ in range(ROUNDS):
         began = time.thread_time()
         powers.powers(bases)
         middle = time.thread_time()
-        taken = int(np.sum(steps(grp, start, walk)))
+        taken = int(np.sum(steps(grp, starts, walk)))
         walked = time.thread_time()
-        _, jumps = jump(grp, start, np.zeros(1, np.int64), JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)
+        _, jumps = jump(grp, starts[:1], np.zeros(1, np.int64), JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)
         ended = time.thread_time()
         product, step = min(product, (middle - began) / count), min(step, (walked - middle) / max(taken, 1))
         leap = min(leap, (ended - walked) / max(jumps, 1))

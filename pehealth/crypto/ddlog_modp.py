@@ -92,11 +92,11 @@ def modp_steps(group: ModpGroup, starts: Elements, run: int, cap: int, chunk: in
     bits = chunk or min(max(1 << max(run - 2, 0), _MIN_CHUNK), _MAX_CHUNK)
     expansion = Expansion(p, bits)
     stride = bits - run + 1
-    forward = pow(2, stride, group.p)
+    forward = gmpy2.powmod(2, stride, p)
     return np.array([_walk(expansion, mpz(h), run, cap, stride, forward) for h in starts], np.int64)
 
 
-def _walk(expansion: Expansion, h: mpz, run: int, cap: int, stride: int, forward: int) -> int:
+def _walk(expansion: Expansion, h: mpz, run: int, cap: int, stride: int, forward: mpz) -> int:
     """Chunks overlap by run - 1 digits, so each run lies wholly in the chunk that holds its start."""
     done = 0
     while done < cap:
