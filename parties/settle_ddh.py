@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 
@@ -131,21 +133,23 @@ def _refuse_long(request: RunRequest, digits: int, expected: Forecast, note: str
 
 
 def measure_pace(grp: ModpGroup) -> Pace:
-    """Return how fast this machine computes, in processor time, the least of some rounds: 60 ms in all."""
+    """Return how fast this machine computes, in processor time: medians of some rounds, a tenth of a second in all."""
     rng = Prg.system()
     bases, exponents = grp.random(rng, CALIBRATION_TERMS), rng.integers(CALIBRATION_TERMS, CALIBRATION_BITS)
     powers = plan_powers(grp.modulus, exponents.reshape(1, -1))
-    count = cheapest(CALIBRATION_BITS, CALIBRATION_TERMS, 1).products
     starts, walk = grp.random(rng, CALIBRATION_WALKS), Walk(CALIBRATION_RUN, CALIBRATION_CAP)
-    product = step = leap = float("inf")
+    none = np.zeros(1, np.int64)
+    product = _median(lambda: powers.powers(bases)) / cheapest(CALIBRATION_BITS, CALIBRATION_TERMS, 1).products
+    step = _median(lambda: steps(grp, starts, walk)) / (CALIBRATION_WALKS * CALIBRATION_CAP)
+    leap = _median(lambda: jump(grp, starts[:1], none, JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)) / CALIBRATION_JUMPS
+    return Pace(product, step, leap)
+
+
+def _median(work: Callable[[], object]) -> float:
+    """Return the seconds of processor time that `work` takes. The least of them is at times too good to be true."""
+    spent = []
     for _ in range(ROUNDS):
         began = time.thread_time()
-        powers.powers(bases)
-        middle = time.thread_time()
-        taken = int(np.sum(steps(grp, starts, walk)))
-        walked = time.thread_time()
-        _, jumps = jump(grp, starts[:1], np.zeros(1, np.int64), JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)
-        ended = time.thread_time()
-        product, step = min(product, (middle - began) / count), min(step, (walked - middle) / max(taken, 1))
-        leap = min(leap, (ended - walked) / max(jumps, 1))
-    return Pace(product, step, leap)
+        work()
+        spent.append(time.thread_time() - began)
+    return median(spent)
