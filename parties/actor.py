@@ -23,7 +23,7 @@ from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.engines.interface import Report, Worked
 from pehealth.engines.workers import Workers
-from pehealth.errors import MaterialError
+from pehealth.errors import MaterialError, PeerAborted
 from pehealth.protocols.cost import Ops
 from transport.channel import Channel
 from transport.interfaces import Clock, Endpoint, Phase, Tag
@@ -163,7 +163,7 @@ class Actor:
             with recording or nullcontext():
                 yield
         except Exception as error:
-            if not str(error).startswith(f"{self.start.name}: "):
+            if not (str(error).startswith(f"{self.start.name}: ") or isinstance(error, PeerAborted)):
                 error.add_note(f"{self.start.name} was {self.places}")
             raise
         self.places.leave(phase, query)

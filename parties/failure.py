@@ -22,6 +22,9 @@ EXIT_PEER_LOST = 3
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
 
+SETTLE_SECONDS = 1.0
+"""How long to wait for the cause when the first word of trouble is another party's "my peer is gone"."""
+
 
 class PartyFailed(PehealthError):
     """A party that runs elsewhere has failed.
@@ -80,6 +83,11 @@ def _distance(error: BaseException) -> int:
     if not is_echo(error):
         return 1
     return {PeerTimeout: 2, PeerAbort: 4, PeerAborted: 4, LinkClosed: 4}.get(type(error), 3)
+
+
+def settle_seconds(error: BaseException) -> float:
+    """Return how long to wait for an error that is nearer to the cause than this one."""
+    return SETTLE_SECONDS * max(_distance(first_cause(error)) - 1, 0) / 3
 
 
 def sentence(error: BaseException) -> str:

@@ -18,6 +18,7 @@ import trio.testing
 from parties.assemble import assemble, plan_record
 from parties.conduct import Conductor, Crew, Outcome, Progress
 from parties.conduct_kept import KeptConductor
+from parties.failure import settle_seconds
 from parties.links import carrier_of, make_identities
 from parties.perform import ANY_PORT, perform
 from parties.private import pack_model, pack_readings
@@ -236,8 +237,16 @@ class LocalControl:
 
 
 @asynccontextmanager
-async def in_process(starts: Mapping[str, Start], job: Job) -> AsyncIterator[LocalCrew]:
-    """Run all parties as tasks; the block is the conductor's. A party that fails ends the block with its error."""
+async def in_process(
+    starts: Mapping[str, Start], job: Job, wrap: Callable[[str, Carrier], Carrier] | None = None
+) -> AsyncIterator[LocalCrew]:
+    """Run all parties as tasks; the block is the conductor's. A party that fails ends the block with its error.
+
+    Args:
+        starts: what each party is told.
+        job: what they run.
+        wrap: tests only: makes of a party's network what it is to be.
+    """
     crew = LocalCrew(tuple(starts))
     memory = job.request.transport is Transport.MEMORY
     hub = MemoryHub()
@@ -246,9 +255,16 @@ async def in_process(starts: Mapping[str, Start], job: Job) -> AsyncIterator[Loc
         for name, start in starts.items():
             rng = Prg.insecure_seed(seed).child(name) if seed is not None else None
             carrier: Carrier = hub if memory else carrier_of(start)
+            if wrap is not None:
+                carrier = wrap(name, carrier)
             nursery.start_soon(_be, start, crew, carrier, name if memory else ANY_PORT, rng)
         yield crew
 
 
 async def _be(start: Start, crew: LocalCrew, carrier: Carrier, listen: str, rng: Prg | None) -> None:
-    await perform(start, crew.control(start.name), carrier, trio.current_time, listen=listen, seed=rng)
+    try:
+        await perform(start, crew.control(start.name), carrier, trio.current_time, listen=listen, seed=rng)
+    except Exception as error:
+        # Who failed first may be about to say so, and this error would cut it short.
+        await trio.sleep(settle_seconds(error))
+        raise

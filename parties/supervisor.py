@@ -16,10 +16,7 @@ from typing import Any
 import trio
 
 from parties.control import ControlError, Decoder, Kind, Message, encode
-from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, PartyFailed
-
-SETTLE_SECONDS = 1.0
-"""How long to wait for the cause when the first word of trouble is another party's "my peer is gone"."""
+from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, SETTLE_SECONDS, PartyFailed
 
 GRACE_SECONDS = 3.0
 """How long workers may take to end by themselves."""

@@ -10,7 +10,15 @@ import trio
 
 from transport.carrier import Carrier, Listener
 from transport.channel import LAST_WORDS_SECONDS, Channel
-from transport.errors import HandshakeMismatch, PeerAbort, PeerLost, PeerTimeout, TlsFailed, TransportError
+from transport.errors import (
+    AddressUnusable,
+    HandshakeMismatch,
+    PeerAbort,
+    PeerLost,
+    PeerTimeout,
+    TlsFailed,
+    TransportError,
+)
 from transport.framing import CONTROL_LIMIT
 from transport.handshake import Hello
 from transport.interfaces import Describe, describe_plainly
@@ -97,7 +105,10 @@ class Gathering:
         """Make all links; their channels run in `nursery`."""
         self._nursery = self._joiners = nursery
         self._began = trio.current_time()
-        listener = await self._carrier.listen(self._listen) if self._listen else None
+        try:
+            listener = await self._carrier.listen(self._listen) if self._listen else None
+        except AddressUnusable as error:
+            raise AddressUnusable(f"{self._hello.local}: {error}") from error
         try:
             if listener is not None and self._options.bound is not None:
                 self._options.bound(listener.address)
@@ -299,5 +310,5 @@ def _blame(failure: BaseException, local: str) -> tuple[str, str]:
     if hasattr(first, "origin") and hasattr(first, "reason"):  # a PeerAbort, or what a layer above made of one
         return str(first.origin), str(first.reason)
     if hasattr(first, "exit_code"):
-        return local, str(first).removeprefix(f"{local}: ")
+        return local, str(first)
     return local, f"internal error ({type(first).__name__})"

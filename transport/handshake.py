@@ -134,8 +134,8 @@ def _compare_names(ours: Hello, theirs: Hello) -> None:
 
 
 def encode_abort(origin: str, reason: str) -> bytes:
-    """Return the payload of an ABORT frame; a reason over 1 KiB is cut."""
-    text = reason.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+    """Return the payload of an ABORT frame; a reason over 1 KiB is cut, and does not begin with the origin's name."""
+    text = reason.removeprefix(f"{origin}: ").encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
     packed: bytes = msgpack.packb([origin, text])
     return packed
 

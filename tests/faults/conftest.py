@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,9 +15,8 @@ import trio.testing
 
 from parties.conduct import Crew, Outcome, Progress
 from parties.failure import exit_code, first_cause, sentence
-from parties.launch import LocalCrew, conduct, queries_of, start_all
-from parties.perform import ANY_PORT, perform
-from parties.request import RunRequest
+from parties.launch import conduct, in_process, queries_of, start_all
+from parties.request import RunRequest, Transport
 from parties.resolve import SETTLE, Job, settle_masked
 from parties.start import Start
 from pehealth.config import Engine, GroupName
@@ -27,9 +26,7 @@ from pehealth.data.ranges import Ranges
 from pehealth.nets.describe import Dense, Network, Relu
 from pehealth.nets.weights import Model
 from transport.meddling import Meddle, MeddlingCarrier
-from transport.memory import MemoryHub
 from transport.mesh import Carrier
-from transport.tcp import Tcp
 
 SEED = 11
 READINGS = ("pulse", "temperature", "pressure", "oxygen", "glucose")
@@ -91,28 +88,6 @@ Change = Callable[[Start], Start]
 Drive = Callable[[Job, Crew, Callable[[], float], Progress], Awaitable[Outcome]]
 
 
-async def run_parties(
-    job: Job,
-    carrier: Carrier,
-    virtual: bool,
-    meddle: Mapping[str, Meddle],
-    change: Mapping[str, Change],
-    absent: Collection[str],
-    drive: Drive | None,
-) -> Outcome:
-    starts = {name: dataclasses.replace(start, virtual=virtual) for name, start in start_all(job).items()}
-    starts = {name: change.get(name, lambda s: s)(s) for name, s in starts.items() if name not in absent}
-    crew = LocalCrew(tuple(starts))
-    async with trio.open_nursery() as nursery:
-        for name, start in starts.items():
-            own = MeddlingCarrier(carrier, meddle[name]) if name in meddle else carrier
-            seed = Prg.insecure_seed(SEED).child(name)
-            be = partial(perform, listen=name if virtual else ANY_PORT, seed=seed)
-            nursery.start_soon(be, start, crew.control(name), own, trio.current_time)
-        session = dataclasses.replace(queries_of(job), drive=drive) if drive else queries_of(job)
-        return await conduct(crew, trio.current_time, quiet, job, session)
-
-
 def run_well(job: Job, *, carrier: str = "memory", meddle: Mapping[str, Meddle] | None = None) -> Outcome:
     """Run all parties, each a task, to the end."""
     return run_all(job, carrier, meddle or {}, {}, (), None)
@@ -155,17 +130,27 @@ def run_all(
     drive: Drive | None,
     clock: list[float] | None = None,
 ) -> Outcome:
+    virtual = carrier == "memory"
+    request = dataclasses.replace(
+        job.request, transport=Transport(carrier), tls=False, network="none" if virtual else None
+    )
+    job = dataclasses.replace(job, request=request)
+    session = dataclasses.replace(queries_of(job), drive=drive) if drive else queries_of(job)
+    starts = {name: change.get(name, lambda s: s)(s) for name, s in start_all(job).items() if name not in absent}
+
+    def wrap(name: str, network: Carrier) -> Carrier:
+        return MeddlingCarrier(network, meddle[name]) if name in meddle else network
+
     async def main() -> Outcome:
         began = trio.current_time()
         try:
             with trio.fail_after(3600 if virtual else 30):
-                network: Carrier = MemoryHub() if virtual else Tcp()
-                return await run_parties(job, network, virtual, meddle, change, absent, drive)
+                async with in_process(starts, job, wrap) as crew:
+                    return await conduct(crew, trio.current_time, quiet, job, session)
         finally:
             if clock is not None:
                 clock.append(trio.current_time() - began)
 
-    virtual = carrier == "memory"
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0) if virtual else None)
 
 
