@@ -62,6 +62,11 @@ class Frame(NamedTuple):
     tag: int
     payload: bytes
 
+    def __repr__(self) -> str:
+        """Everything but the payload, which may be a share, a mask or a key."""
+        header = f"query {self.query}, tag {self.tag:#010x}, depth {self.depth}, rounds {self.rounds}"
+        return f"<Frame {self.sequence}: {Kind(self.kind).name}, {header}, {len(self.payload)} bytes>"
+
 
 def encode(frame: Frame) -> bytes:
     """Return the header of `frame`; the payload is not copied, it follows on the wire as it is."""
