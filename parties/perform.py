@@ -102,6 +102,7 @@ async def perform(
     listen: str = ANY_PORT,
     limits: Limits | None = None,
     seed: Prg | None = None,
+    meter: Meter | None = None,
 ) -> None:
     """Be one party of a run: join, obey the conductor, report, part.
 
@@ -113,13 +114,15 @@ async def perform(
         listen: the address to be called at, if anyone calls.
         limits: what a peer may cost us.
         seed: tests only: this party's randomness.
+        meter: counts this party's links to the end, goodbyes included, which come after the report.
 
     Raises:
         PehealthError, TransportError: what this party failed of; its peers have been told.
     """
     control.locate(lambda: "joining the others")
     inbound, outbound = neighbours(start.name, start.everyone)
-    meter, bound, address = Meter(start.name), trio.Event(), list[str]()
+    bound, address = trio.Event(), list[str]()
+    meter = meter or Meter(start.name)
     network = parse_network(start.shaping or "none")
 
     def listening(where: str) -> None:
