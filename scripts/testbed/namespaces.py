@@ -8,7 +8,7 @@ ways to make them:
 
 - `relay`: a TUN device a party; `testbed.relay`, a process, delays and paces the IP packets between them;
 - `netem`: a veth pair a pair of parties, with the kernel's `tc netem` at both ends;
-- `direct`: the same pairs, not shaped.
+- `direct`: a bridge, not shaped.
 
 Needs root, Linux, and `ip` (package iproute2).
 """
@@ -119,8 +119,13 @@ def open_testbed(names: Sequence[str], shape: Shape, way: Way, congestion: str) 
                 raise Unusable(f"TCP congestion control {congestion}: {reason}")
         if way == "relay":
             stack.enter_context(_relayed(bed, shape))
+        elif way == "netem":
+            _pairs(bed, shape)
         else:
-            _pairs(bed, shape if way == "netem" else None)
+            hub = f"{bed.prefix}hub"
+            ip("netns", "add", hub)
+            stack.callback(_remove, hub)
+            _bridged(bed, hub)
         yield bed
 
 
@@ -194,8 +199,20 @@ def _relayed(bed: Bed, shape: Shape) -> Iterator[None]:
         relay.wait()
 
 
-def _pairs(bed: Bed, shape: Shape | None) -> None:
-    """Give every two parties a veth pair of their own, and each party its one address."""
+def _bridged(bed: Bed, hub: str) -> None:
+    """Join the parties by a bridge in a namespace of its own."""
+    ip("-n", hub, "link", "add", "bridge0", "type", "bridge")
+    ip("-n", hub, "link", "set", "bridge0", "up")
+    for name in bed.names:
+        space = ("-n", bed.namespace(name))
+        ip(*space, "link", "add", DEVICE, "type", "veth", "peer", "name", f"to{name}", "netns", hub)
+        ip("-n", hub, "link", "set", f"to{name}", "master", "bridge0", "up")
+        ip(*space, "address", "add", f"{bed.address(name)}/24", "dev", DEVICE)
+        ip(*space, "link", "set", DEVICE, "up")
+
+
+def _pairs(bed: Bed, shape: Shape) -> None:
+    """Give every two parties a veth pair of their own with netem at both ends, and each party its one address."""
     for name in bed.names:
         ip("-n", bed.namespace(name), "address", "add", f"{bed.address(name)}/32", "dev", "lo")
     for a, b in itertools.combinations(bed.names, 2):
@@ -206,8 +223,5 @@ def _pairs(bed: Bed, shape: Shape | None) -> None:
             ip(*space, "link", "set", f"to{there}", "up")
             route = (f"{bed.address(there)}/32", "dev", f"to{there}", "src", bed.address(here))
             ip(*space, "route", "add", *route)
-            if shape is not None:
-                subprocess.run(
-                    ["tc", *space, "qdisc", "add", "dev", f"to{there}", "root", "netem", *shape.netem_words()],
-                    check=True,
-                )
+            netem = ["root", "netem", *shape.netem_words()]
+            subprocess.run(["tc", *space, "qdisc", "add", "dev", f"to{there}", *netem], check=True)
