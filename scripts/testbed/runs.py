@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from parties.conduct import Outcome
-from parties.launch import conduct, perform_job, start_all
+from parties.launch import conduct, perform_job, queries_of, start_all
 from parties.process import spawn
 from parties.progress import silent
 from parties.request import RunRequest, Transport
@@ -68,7 +68,8 @@ def parties_of(request: RunRequest) -> tuple[str, ...]:
 
 
 async def _execute(job: Job, bed: Bed, folder: str) -> Outcome:
-    starts = start_all(job)
+    session = queries_of(job)
+    starts = start_all(job, session)
     told = {
         "enter": {name: bed.command(name) for name in starts},
         "listen": {name: f"{bed.address(name)}:0" for name in starts},
@@ -77,4 +78,4 @@ async def _execute(job: Job, bed: Bed, folder: str) -> Outcome:
     async with spawn(list(starts), worker=(WORKER,), env={VARIABLE: json.dumps(told)}) as crew:
         for name, start in starts.items():
             await crew.send(name, start.to_wire())
-        return await conduct(crew, time.monotonic, silent, job)
+        return await conduct(crew, time.monotonic, silent, job, session)
