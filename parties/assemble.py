@@ -121,6 +121,7 @@ def plan_record(job: Job) -> PlanResult:
         planned=planned_record(job.plan),
         error_bound=job.plan.error_bound,
         material=job.plan.material_bytes,
+        queries=job.queries,
         memory=job.plan.memory_bytes,
         notes=job.plan.notes,
     )

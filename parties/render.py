@@ -196,7 +196,11 @@ def plan(console: Console, result: PlanResult) -> None:
     render_costs.planned_tables(console, dict(result.planned.phases), result.planned.layers)
     console.print()
     line(console, f"Error bound: {count(result.error_bound)} units of 1/{result.scale:,}")
-    for title, figures in (("One-time material a query", result.material), ("Peak memory", result.memory)):
+    in_all = {party: result.queries * count for party, count in result.material.items()}
+    rows = [("One-time material a query", result.material), ("Peak memory", result.memory)]
+    if result.queries > 1:
+        rows.insert(1, (f"One-time material for {result.queries:,} queries", in_all))
+    for title, figures in rows:
         if figures:
             line(console, f"{title}: {', '.join(f'{party} {size(b)}' for party, b in figures.items())}")
     for note in result.notes:

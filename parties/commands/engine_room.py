@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parties.progress import Progress
 from parties.request import RunRequest
-from pehealth.nets.record import PlanResult, RunParameters, RunResult, Security
+from pehealth.nets.record import PlanResult, RunResult
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,9 @@ def _run(request: RunRequest, progress: Progress, command: str) -> RunResult:
 
 
 def _plan(request: RunRequest) -> PlanResult:
-    from parties.assemble import planned_record
-    from parties.resolve import resolve
+    from parties.launch import plan
 
-    job = resolve(request)
-    plan, checked = job.plan, job.request
-    return PlanResult(
-        net=plan.network.name,
-        engine=plan.parameters.engine,
-        parameters=RunParameters.of(
-            plan.parameters, transport=checked.transport, tls=bool(checked.tls), network=checked.network
-        ),
-        security=Security.of(plan.parameters, plan.reveals),
-        scale=job.quantised.logit_scale,
-        planned=planned_record(plan),
-        error_bound=plan.error_bound,
-        material=dict(plan.material_bytes),
-        notes=plan.notes,
-    )
+    return plan(request)
 
 
 def class_names(net: str) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ RESULT_FIELDS = (
     "phases", "layers", "planned", "error_bound", "near_ties",
 )
 PLAN_FIELDS = (
-    "net", "engine", "parameters", "security", "scale", "planned", "error_bound", "material", "memory", "notes",
+    "net", "engine", "parameters", "security", "scale", "planned", "error_bound", "material", "queries", "memory",
+    "notes",
 )
 # fmt: on
 
@@ -237,6 +238,7 @@ class PlanResult:
 
     Attributes:
         material: bytes of one-time material a query, by party.
+        queries: how many are planned.
         memory: peak bytes of arrays, by party.
         notes: sentences for the reader, such as the probability of an output that is one unit off.
     """
@@ -249,6 +251,7 @@ class PlanResult:
     planned: Planned
     error_bound: float
     material: Mapping[str, int] = field(default_factory=dict)
+    queries: int = 1
     memory: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     version: str = __version__
