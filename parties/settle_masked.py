@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from parties.request import MAX_RING, RunRequest
@@ -9,7 +10,8 @@ from pehealth.config import Engine, Parameters
 from pehealth.data.dataset import Dataset
 from pehealth.engines.catalog import lattice_name, masked_engine
 from pehealth.errors import ConfigError
-from pehealth.nets.bounds import check_ring, ring_bits, value_bounds
+from pehealth.nets.bounds import Bound, check_ring, ring_bits, value_bounds
+from pehealth.nets.describe import MaxPool, Network
 from pehealth.nets.error_bound import error_bounds
 from pehealth.nets.plan import Plan
 from pehealth.nets.plan_masked import plan_masked
@@ -34,8 +36,10 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> t
     quantised = model.quantise(digits, Arithmetic.MASKED)
     slack = 1 if request.engine is Engine.RLWE else 0
     bounds = value_bounds(quantised, slack=slack)
-    ring = request.ring or min(-(-ring_bits(bounds) // WORD_BITS) * WORD_BITS, MAX_RING)
-    check_ring(bounds, ring)
+    spare = spare_bits(model.network, request)
+    compared = with_gate_margin(bounds, quantised)
+    ring = request.ring or min(-(-ring_bits(compared, spare) // WORD_BITS) * WORD_BITS, MAX_RING)
+    check_ring(compared, ring, spare)
     lattice = request.lattice or lattice_name(request.engine, (p.linear for p in model.network.linear_layers), ring)
     parameters = Parameters(
         request.engine, digits, ring, lattice=lattice, batch=request.batch, sensors=request.sensors,
@@ -46,6 +50,26 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> t
     return quantised, replace(
         plan, bounds=tuple(b.magnitude for b in bounds), error_bound=errors[-1], notes=(_note(ring, errors[-1]),)
     )
+
+
+def spare_bits(network: Network, request: RunRequest) -> int:
+    """Return 1 if differences of values are compared (max pools, the class alone), which need one bit more; else 0."""
+    pools = any(isinstance(layer, MaxPool) for layer in network.layers)
+    return int(pools or request.reveal == "class")
+
+
+def with_gate_margin(bounds: Sequence[Bound], model: QuantizedModel) -> tuple[Bound, ...]:
+    """Return the bounds with those of a ReLU's input widened by its divisor.
+
+    The ReLU gate leaves low bits out of its comparison and is not right for the 2^nu lowest values of the ring,
+    2^nu <= divisor (`ReluGate.span`): so they must not be reached.
+    """
+    out = list(bounds)
+    for place, step in enumerate(model.steps):
+        if step.divisor is not None and place:
+            before = out[place - 1]
+            out[place - 1] = replace(before, low=before.low - step.divisor, high=before.high + step.divisor)
+    return tuple(out)
 
 
 def _note(ring: int, bound: int) -> str:
