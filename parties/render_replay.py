@@ -37,7 +37,7 @@ def show(console: Console, result: ReplayResult) -> None:
         faster = ", ".join(f"{party} {factor:g}" for party, factor in settings.speed.items())
         line(console, f"Computing is faster by a factor: {faster}")
     if settings.handling:
-        line(console, f"A message costs {duration(settings.handling)} beside its network, as in the traced run")
+        line(console, f"A message costs {duration(settings.handling)} beside its network")
     console.print()
     line(console, f"Time of a query, {result.phase}: {duration(result.seconds)}{_spread(result)}", "bold")
     line(console, f"Under the trace's own network: {duration(result.as_traced)}")
