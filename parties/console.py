@@ -13,9 +13,9 @@ from rich.text import Text
 PIPE_WIDTH = 120
 
 
-def open_console(file: IO[str] | None = None) -> Console:
-    """Return a console on `file`, or on standard output."""
-    console = Console(file=file, highlight=False, markup=False)
+def open_console(file: IO[str] | None = None, *, stderr: bool = False) -> Console:
+    """Return a console on `file`, or on standard output or error."""
+    console = Console(file=file, stderr=stderr, highlight=False, markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_WIDTH
     return console

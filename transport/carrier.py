@@ -65,6 +65,21 @@ class ProvenStream(Protocol):
         ...
 
 
+@runtime_checkable
+class LocatedStream(Protocol):
+    """A stream whose other end has an address."""
+
+    @property
+    def remote(self) -> str:
+        """The other end's address, without a port."""
+        ...
+
+
+def caller(stream: trio.abc.Stream) -> str:
+    """Return what to call whoever calls, until it has said who it is."""
+    return f"a caller from {stream.remote}" if isinstance(stream, LocatedStream) else "a caller"
+
+
 class ProofFailed(trio.BrokenResourceError):
     """The two ends did not prove to each other who they are; the text says which end must do what."""
 

@@ -7,6 +7,7 @@ in a tenth of a millisecond.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,6 +149,30 @@ def read_revocations(revoked: bytes) -> dict[int, dt.datetime]:
     return {entry.serial_number: entry.revocation_date_utc for entry in x509.load_pem_x509_crl(revoked)}
 
 
+def names_of(certificate: bytes) -> tuple[str, ...]:
+    """Return the DNS names of the first certificate in a PEM text."""
+    try:
+        names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(names.value.get_values_for_type(x509.DNSName))
+
+
+def der_of(certificate: bytes) -> bytes:
+    """Return the first certificate in a PEM text as DER."""
+    return x509.load_pem_x509_certificate(certificate).public_bytes(serialization.Encoding.DER)
+
+
+def is_issued_by(certificate: bytes, authorities: bytes) -> bool:
+    """Say whether the certificates in a PEM text lead, each issued by the next, to one of the authorities."""
+    chain = x509.load_pem_x509_certificates(certificate)
+    trusted = x509.load_pem_x509_certificates(authorities)
+    whole = all(_issued(below, above) for below, above in itertools.pairwise(chain))
+    return whole and any(_issued(chain[-1], issuer) for issuer in trusted)
+
+
 def span_of(certificate: bytes) -> Span:
     """Return when the first certificate in a PEM text is valid. Raises ValueError if there is none."""
     parsed = x509.load_pem_x509_certificate(certificate)
@@ -185,6 +210,14 @@ def objection(certificate: bytes, revoked: bytes, authorities: bytes, now: dt.da
 def moment(when: dt.datetime) -> str:
     """Return a time for people, in UTC."""
     return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _signed(known: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:

@@ -34,6 +34,7 @@ MAX_DEPTH = 0xFFFF
 
 _HEADER = struct.Struct(">IBBHHHQI")
 _TLS_GREETING = 0x1603
+_TLS_ALERT = b"\x15\x03"
 _SMALL = 4096
 _BLOCK = 64 * 2**10
 
@@ -131,6 +132,11 @@ class FrameReader:
             if not frames:
                 raise
         return frames
+
+    @property
+    def refused_by_tls(self) -> bool:
+        """True if what came so far is how TLS refuses who does not speak it."""
+        return bytes(self._partial).startswith(_TLS_ALERT)
 
     def finish(self) -> None:
         """Say that no more bytes come. Raises FrameError if they ended inside a frame."""

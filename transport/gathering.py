@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from transport.carrier import Carrier, Listener
+from transport.carrier import Carrier, Listener, caller
 from transport.channel import LAST_WORDS_SECONDS, Channel
 from transport.errors import (
     AddressUnusable,
@@ -97,6 +97,7 @@ class Gathering:
         self._outbound = dict(outbound)
         self._options = options
         self._errors: dict[str, str] = {}
+        self._reached: set[str] = set()
         self._last_refusal = ""
         self._fatal: TransportError | None = None
         self._done = trio.Event()
@@ -122,7 +123,7 @@ class Gathering:
         if self._fatal is not None:
             raise self._fatal
         if scope.cancelled_caught:
-            raise PeerTimeout("; ".join(self._lines()) + ": start the missing parties, or check the addresses")
+            raise PeerTimeout("; ".join(self._lines()) + self._remedy())
 
     async def part(self, failure: BaseException | None) -> None:
         """Tell every peer goodbye, or what went wrong."""
@@ -161,7 +162,7 @@ class Gathering:
 
     async def _welcome(self, stream: trio.abc.Stream, places: trio.Semaphore) -> None:
         try:
-            async with self._handshake(stream, "a caller", self._refuse) as wire:
+            async with self._handshake(stream, caller(stream), self._refuse) as wire:
                 theirs = await respond(wire, self._choose)
                 self._add(theirs.local, wire)
         except TransportError:
@@ -187,12 +188,14 @@ class Gathering:
         pause = _FIRST_PAUSE
         while peer not in self.links:
             try:
+                self._reached.discard(peer)
                 stream = await self._carrier.connect(address)
+                self._reached.add(peer)
                 async with self._handshake(stream, peer, note) as wire:
                     await initiate(wire, self._hello.to(peer))
                     self._add(peer, wire)
             except TlsFailed as error:
-                self._stop(error)
+                self._stop(TlsFailed(f"{self._hello.local}: {error}"))
                 return
             except TransportError as error:
                 note(str(error))
@@ -282,15 +285,24 @@ class Gathering:
         """Say for each missing peer how long we have waited and what went wrong last."""
         waited = f"{trio.current_time() - self._began:.0f} s of {self._options.join_seconds:g} s"
         lines = []
-        for peer in (*self._inbound, *self._outbound):
-            if peer not in self.links:
-                last = self._errors.get(peer, "") if peer in self._outbound else self._last_refusal
-                where = f" ({self._outbound[peer]})" if peer in self._outbound else " to call"
-                lines.append(
-                    f"{self._hello.local}: waiting for {peer}{where}, {waited}"
-                    + (f", last error: {last}" if last else "")
-                )
+        for peer in self._missing():
+            last = self._errors.get(peer, "")
+            where = f" ({self._outbound[peer]})" if peer in self._outbound else " to call"
+            lines.append(
+                f"{self._hello.local}: waiting for {peer}{where}, {waited}" + (f", last error: {last}" if last else "")
+            )
+        if self._last_refusal and not all(peer in self._outbound for peer in self._missing()):
+            lines.append(f"{self._hello.local}: the last caller was turned away: {self._last_refusal}")
         return lines
+
+    def _missing(self) -> list[str]:
+        return [peer for peer in (*self._inbound, *self._outbound) if peer not in self.links]
+
+    def _remedy(self) -> str:
+        """Say what to do if nobody that was reached has said what is wrong."""
+        if self._last_refusal or any(peer in self._reached for peer in self._missing()):
+            return ""
+        return ": start the missing parties, or check the addresses"
 
 
 @contextmanager

@@ -22,6 +22,8 @@ class TcpStream(trio.abc.HalfCloseableStream):
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
+        self.remote = _remote(stream.socket)
+        """The other end's address, without its port."""
         self._socket = socket.socket(fileno=stream.socket.detach())
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,3 +126,10 @@ class TcpStream(trio.abc.HalfCloseableStream):
     def _check_open(self) -> None:
         if self._socket.fileno() < 0:
             raise trio.ClosedResourceError("this end was closed")
+
+
+def _remote(end: trio.socket.SocketType) -> str:
+    try:
+        return str(end.getpeername()[0])
+    except OSError:
+        return "an address that is gone"

@@ -20,6 +20,7 @@ from transport.tls_errors import explain
 
 _READ_BYTES = 128 * 2**10
 _LINGER_SECONDS = 1.0
+_PROTOCOL_VERSION_ALERT = bytes.fromhex("15030300020246")
 
 
 class TlsStream(trio.abc.Stream):
@@ -39,6 +40,11 @@ class TlsStream(trio.abc.Stream):
         self._failed = ""
         self._shaking = trio.Lock()
         self._clear: bytes | memoryview = b""
+
+    @property
+    def remote(self) -> str:
+        """The other end's address, without its port."""
+        return self._stream.remote
 
     async def prove(self) -> Proof:
         """Do the handshake; return the DNS names in the other end's certificate, until when, and any objection to it.
@@ -167,12 +173,14 @@ class TlsStream(trio.abc.Stream):
             pass
         except ssl.SSLError as error:
             failure = error
-        if self._outgoing.pending:
-            await self._stream.send_all(self._outgoing.read())
+        said = self._outgoing.read()
         if failure is not None:
             self._failed = explain(failure, self._credentials)
-            await self._linger()
+            # OpenSSL leaves a caller that speaks no TLS at all without an answer.
+            await self._part(said or (_PROTOCOL_VERSION_ALERT if self._server else b""))
             raise ProofFailed(self._failed) from failure
+        if said:
+            await self._stream.send_all(said)
         self._ready = done
         if not done:
             raw = await self._stream.receive_some(_READ_BYTES)
@@ -180,9 +188,10 @@ class TlsStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the other end closed the connection during the TLS handshake")
             self._incoming.write(raw)
 
-    async def _linger(self) -> None:
-        """Let the other end read why: closing with unread bytes would reset the connection."""
+    async def _part(self, said: bytes) -> None:
+        """Say why, and let the other end read it: closing with unread bytes would reset the connection."""
         with trio.move_on_after(_LINGER_SECONDS), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._stream.send_all(said)
             await self._stream.send_eof()
             while await self._stream.receive_some(_READ_BYTES):
                 pass

@@ -138,6 +138,9 @@ class Wire:
         while not frames:
             data = await self._receive_some(self._reader.missing)
             if not data:
+                if self._reader.refused_by_tls:
+                    remedy = "start all parties with TLS or all without"
+                    raise TlsFailed(f"TLS with {self.peer}: it speaks TLS and we do not: {remedy}")
                 raise PeerLost(f"{self.peer} closed the link during the handshake")
             frames = self._reader.feed(data)
         self.control.append((False, frames[0].kind, len(frames[0].payload)))

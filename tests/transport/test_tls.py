@@ -151,8 +151,9 @@ async def test_expired_certificate_is_named_at_both_ends(issue: Issue, greet: Gr
 
 
 async def test_plain_caller_of_a_tls_party_is_told(issue: Issue, greet: Greet) -> None:
-    first, _ = await greet(issue("E1"), Tcp())
-    assert "it does not speak TLS: start all parties with TLS or all without" in first
+    first, second = await greet(issue("E1"), Tcp())
+    assert first == "TLS with E2: it does not speak TLS: start all parties with TLS or all without"
+    assert second == "TLS with E1: it speaks TLS and we do not: start all parties with TLS or all without"
 
 
 async def test_tls_caller_of_a_plain_party_is_told(issue: Issue, greet: Greet) -> None:
