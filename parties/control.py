@@ -33,7 +33,7 @@ class Kind(enum.IntEnum):
     ABORT = 1
     """To a worker: another party failed. Body {"origin", "reason"}."""
     FAILED = 2
-    """From a worker, its last: what it failed of. Body {"error", "message", "exit_code", "echo"}."""
+    """From a worker, its last: what it failed of. Body {"error", "message", "exit_code", "distance", "at"}."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ EXIT_PEER_LOST = 3
 EXIT_OUR_BUG = 70
 EXIT_INTERRUPTED = 130
 
+OWN = 1
+"""The `distance` of an error that is a party's own."""
 SETTLE_SECONDS = 1.0
 """How long to wait for the cause when the first word of trouble is another party's "my peer is gone"."""
 
@@ -32,7 +34,7 @@ class PartyFailed(PehealthError):
     Attributes:
         party: its name.
         exit_code: what our own process should end with.
-        echo: it failed only because another party did.
+        distance: how far from the cause its error is: 1 for one of its own, more for what followed from another's.
         at: where it was, in words, if it is known.
         killed: its process was ended by a signal that was not ours.
     """
@@ -43,7 +45,7 @@ class PartyFailed(PehealthError):
         reason: str,
         *,
         exit_code: int = EXIT_OUR_BUG,
-        echo: bool = False,
+        distance: int = OWN,
         at: str = "",
         killed: bool = False,
     ) -> None:
@@ -51,7 +53,7 @@ class PartyFailed(PehealthError):
         self.reason = reason
         self.killed = killed
         self.exit_code = exit_code
-        self.echo = echo
+        self.distance = distance
         self.at = at
         super().__init__(f"{party}: {reason}")
 
@@ -59,7 +61,7 @@ class PartyFailed(PehealthError):
 def is_echo(error: BaseException) -> bool:
     """True for an error that says only that another party failed."""
     if isinstance(error, PartyFailed):
-        return error.echo
+        return error.distance > OWN
     if isinstance(error, HandshakeMismatch | AddressUnusable | FrameError | TlsFailed):
         return False
     return isinstance(error, PeerAborted | TransportError)
@@ -71,23 +73,25 @@ def first_cause(error: BaseException) -> BaseException:
     An interrupt by the user comes before all else; then an error of a party's own; then one of a link; then what
     another party said before it stopped. A cancellation is nobody's cause.
     """
-    return min(_leaves(error), key=_distance)
+    return min(_leaves(error), key=distance)
 
 
-def _distance(error: BaseException) -> int:
-    """Return how far from the cause an exception of this kind is."""
+def distance(error: BaseException) -> int:
+    """Return how far from the cause an exception of this kind is: an interrupt 0, an error of a party's own 1."""
     if isinstance(error, KeyboardInterrupt):
         return 0
     if not isinstance(error, Exception):
         return 5
+    if isinstance(error, PartyFailed):
+        return error.distance
     if not is_echo(error):
-        return 1
+        return OWN
     return {PeerTimeout: 2, PeerAbort: 4, PeerAborted: 4, LinkClosed: 4}.get(type(error), 3)
 
 
 def settle_seconds(error: BaseException) -> float:
     """Return how long to wait for an error that is nearer to the cause than this one."""
-    return SETTLE_SECONDS * max(_distance(first_cause(error)) - 1, 0) / 3
+    return SETTLE_SECONDS * max(distance(first_cause(error)) - OWN, 0) / 3
 
 
 def sentence(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from parties.control import ControlError, Decoder, Kind, Message, encode
-from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, SETTLE_SECONDS, PartyFailed
+from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, OWN, SETTLE_SECONDS, PartyFailed
 
 GRACE_SECONDS = 3.0
 """How long workers may take to end by themselves."""
@@ -112,11 +112,7 @@ class Supervisor:
     @property
     def cause(self) -> PartyFailed:
         """The failure that the others follow from; a process that was killed is nobody's consequence."""
-        for wanted in (lambda f: f.killed, lambda f: not f.echo):
-            found = [f for f in self.failures if wanted(f)]
-            if found:
-                return found[0]
-        return self.failures[0]
+        return min(self.failures, key=lambda failure: 0 if failure.killed else failure.distance)
 
     def verdict(self) -> PartyFailed:
         """Return the cause; of a party that could not say where it was, with where the others were."""
@@ -168,7 +164,7 @@ class Supervisor:
             return  # we ended it
         self.failures.append(failure)
         self._trouble.set()
-        if not failure.echo:
+        if failure.distance <= OWN:
             self._cause_known.set()
 
     async def _stop_on_trouble(self) -> None:
@@ -219,5 +215,11 @@ def _listed(names: Sequence[str]) -> str:
 def _failure(name: str, fields: Mapping[str, Any]) -> PartyFailed:
     """Return what a worker said that it failed of."""
     reason = str(fields.get("message", "failed without a word")).removeprefix(f"{name}: ")
-    code, echo, at = fields.get("exit_code"), fields.get("echo") is True, str(fields.get("at", ""))
-    return PartyFailed(name, reason, exit_code=code if isinstance(code, int) else EXIT_OUR_BUG, echo=echo, at=at)
+    code, far, at = fields.get("exit_code"), fields.get("distance"), str(fields.get("at", ""))
+    return PartyFailed(
+        name,
+        reason,
+        exit_code=code if isinstance(code, int) else EXIT_OUR_BUG,
+        distance=far if isinstance(far, int) else OWN,
+        at=at,
+    )

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import trio
 
 from parties.control import ControlError, Decoder, Kind, Message, encode
-from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, exit_code, first_cause, is_echo, sentence
+from parties.failure import EXIT_OUR_BUG, EXIT_PEER_LOST, distance, exit_code, first_cause, sentence
 from pehealth.errors import PeerAborted
 
 READ_BYTES = 2**16
@@ -63,7 +63,7 @@ class Control:
             "error": type(error).__name__,
             "message": sentence(error),
             "exit_code": exit_code(error),
-            "echo": is_echo(error),
+            "distance": distance(error),
             "at": self._where(),
         }
         with trio.CancelScope(shield=True), trio.move_on_after(1.0):

@@ -55,7 +55,7 @@ def test_an_interrupt_comes_before_all_else() -> None:
         (LinkClosed("x"), True),
         (HandshakeMismatch("E2", "net", 1, 2), False),
         (PartyFailed("E1", "x"), False),
-        (PartyFailed("E1", "x", echo=True), True),
+        (PartyFailed("E1", "x", distance=3), True),
         (ConfigError("x"), False),
     ],
 )
