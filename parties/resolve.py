@@ -73,6 +73,7 @@ def resolve(request: RunRequest) -> Job:
     data = _dataset(request, model)
     if problems := list(_problems(request, model, data)):
         raise ConfigError(*problems)
+    model.ranges.check(data.features)  # before settings are tried on them: a bad reading is no fault of the settings
     settle = SETTLE.get(request.engine, settle_masked)
     quantised, plan = settle(request, model, data)
     indices = data.test[: request.samples]
