@@ -1,4 +1,4 @@
-"""Readings, weights, settings and names that cannot work: a sentence with the layer or the flag, exit code 2, no run."""
+"""Readings, weights, settings and names that cannot work: a sentence with layer or flag, exit code 2, and no run."""
 
 from __future__ import annotations
 
