@@ -10,12 +10,13 @@ import numpy as np
 
 from parties.check import opened_outputs
 from parties.resolve import Job
-from pehealth.config import Party
+from pehealth.config import Engine, Party
 from pehealth.crypto.linear import Ints
 from pehealth.crypto.ring import to_signed
+from pehealth.nets.describe import LINEAR, Placed
 from pehealth.nets.oracle import add_bias_exact, apply_exact
 from pehealth.nets.record import Sample
-from pehealth.nets.stages import ArgmaxStage, LinearStage, stages
+from pehealth.nets.stages import ArgmaxStage, stages
 
 SERVERS = (Party.E1, Party.E2)
 WRONG = "wrong_conversions"
@@ -70,15 +71,21 @@ def wrong_outputs(job: Job, reports: Reports) -> tuple[int, int]:
     given: Ints = job.padded_inputs()
     linear = zip(model.weights, model.biases, strict=True)
     wrong = outputs = 0
-    for stage in stages(job.plan.network, parameters):
-        if isinstance(stage, ArgmaxStage):
-            break
-        found = opened_outputs(reports, stage.placed.index, parameters.ring).reshape(len(given), -1)
-        if isinstance(stage, LinearStage):
+    for placed in _as_computed(job):
+        found = opened_outputs(reports, placed.index, parameters.ring).reshape(len(given), -1)
+        if isinstance(placed.layer, LINEAR):
             w, b = next(linear)
-            exact = add_bias_exact(stage.layer, apply_exact(stage.layer, w, given), b)
+            exact = add_bias_exact(placed.linear, apply_exact(placed.linear, w, given), b)
             reduced = to_signed(np.asarray(exact % (1 << parameters.ring), np.uint64), parameters.ring)
             wrong += int(np.count_nonzero(found != reduced))
             outputs += found.size
         given = found
     return wrong, outputs
+
+
+def _as_computed(job: Job) -> list[Placed]:
+    """Return the layers in the engine's own order: masked engines pool before the ReLU in front."""
+    if job.plan.parameters.engine is Engine.PAPER:
+        return list(job.plan.network.placed)
+    walk = stages(job.plan.network, job.plan.parameters)
+    return [stage.placed for stage in walk if not isinstance(stage, ArgmaxStage)]

@@ -14,7 +14,7 @@ import numpy as np
 from pehealth.crypto.linear import Ints
 from pehealth.errors import RangeError
 from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Placed
-from pehealth.nets.oracle import add_bias_exact, apply_exact, pool_windows
+from pehealth.nets.oracle import add_bias_exact, apply_exact, windows
 from pehealth.nets.weights import QuantizedModel
 
 
@@ -59,9 +59,9 @@ def value_bounds(model: QuantizedModel, low: int = 0, high: int | None = None, s
             product = max(abs(int(lower.min())), abs(int(upper.max()))) + slack
             lower, upper = (add_bias_exact(placed.linear, z, b) for z in (lower - slack, upper + slack))
         elif isinstance(placed.layer, MeanPool):
-            lower, upper = (pool_windows(z, placed).sum(axis=-1) for z in (lower, upper))
+            lower, upper = (windows(z, placed).sum(axis=-1) for z in (lower, upper))
         elif isinstance(placed.layer, MaxPool):
-            lower, upper = (pool_windows(z, placed).max(axis=-1) for z in (lower, upper))
+            lower, upper = (windows(z, placed).max(axis=-1) for z in (lower, upper))
         else:
             divisor = step.divisor or 1
             lower, upper = np.maximum(lower, 0) // divisor, -(-np.maximum(upper, 0) // divisor)

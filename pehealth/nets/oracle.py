@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pehealth.crypto.linear import Ints, LinearMap
+from pehealth.crypto.linear import Ints, LinearMap, pool_windows
 from pehealth.data.ranges import Floats
 from pehealth.errors import ConfigError
-from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed, Shape
+from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed
 from pehealth.nets.weights import Model, QuantizedModel
 
 _CHUNK = 512  # samples at a time: bounds the memory of a convolution's columns
@@ -63,9 +63,9 @@ def float_reference(model: Model, features: Floats) -> FloatRun:
             w, b = next(linear)
             return _chunked(lambda part: placed.linear.add_bias(placed.linear.apply(w, part), b), x)
         if isinstance(placed.layer, MeanPool):
-            return np.asarray(pool_windows(x, placed).mean(axis=-1), np.float64)
+            return np.asarray(windows(x, placed).mean(axis=-1), np.float64)
         if isinstance(placed.layer, MaxPool):
-            return np.asarray(pool_windows(x, placed).max(axis=-1), np.float64)
+            return np.asarray(windows(x, placed).max(axis=-1), np.float64)
         return np.maximum(x, 0.0)
 
     x = _flat(model.network, np.asarray(features, np.float64))
@@ -90,9 +90,9 @@ def ideal(model: QuantizedModel, x: Ints) -> IntegerRun:
             w, b = next(linear)
             x = add_bias_exact(placed.linear, apply_exact(placed.linear, w, x), b)
         elif isinstance(placed.layer, MeanPool):
-            x = sum_exact(pool_windows(x, placed))
+            x = sum_exact(windows(x, placed))
         elif isinstance(placed.layer, MaxPool):
-            x = pool_windows(x, placed).max(axis=-1)
+            x = windows(x, placed).max(axis=-1)
         else:
             x = np.maximum(x, 0) // (step.divisor or 1)
         outputs.append(x)
@@ -141,28 +141,18 @@ def add_bias_exact(geometry: LinearMap, z: Ints, b: Ints) -> Ints:
     return geometry.add_bias(z, b)
 
 
-def sum_exact(windows: Ints) -> Ints:
+def sum_exact(x: Ints) -> Ints:
     """Return the sums over the last axis, never wrapped."""
-    if _largest(windows) * windows.shape[-1] >= _INT_EXACT:
-        windows = windows.astype(object)
-    return np.asarray(windows.sum(axis=-1))
+    if _largest(x) * x.shape[-1] >= _INT_EXACT:
+        x = x.astype(object)
+    return np.asarray(x.sum(axis=-1))
 
 
-def pool_windows(x: Ints, placed: Placed) -> Ints:
+def windows(x: Ints, placed: Placed) -> Ints:
     """Return (batch, outputs, window size) of x (batch, inputs): what each output of a pooling layer sees."""
     if not isinstance(placed.layer, MaxPool | MeanPool):
         raise TypeError(f"{placed.name} does not pool")
-    return x[:, pool_index(placed.layer, placed.in_shape)]
-
-
-def pool_index(layer: MaxPool | MeanPool, shape: Shape) -> NDArray[np.intp]:
-    """Return (outputs, window size) positions in a flat sample of `shape`, row-major inside the window."""
-    axes = tuple(range(len(shape) - len(layer.window), len(shape)))
-    index = np.arange(int(np.prod(shape)), dtype=np.intp).reshape(shape)
-    view = np.lib.stride_tricks.sliding_window_view(index, layer.window, axis=axes)
-    for axis, step in zip(axes, layer.steps, strict=True):
-        view = view[(slice(None),) * axis + (slice(None, None, step),)]
-    return np.ascontiguousarray(view).reshape(-1, layer.size)
+    return x[:, pool_windows(placed.in_shape, placed.layer.window, placed.layer.steps)]
 
 
 def _largest(x: Ints) -> int:

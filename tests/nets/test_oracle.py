@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pehealth.crypto.linear import Ints
+from pehealth.crypto.linear import Ints, pool_windows
 from pehealth.crypto.prg import Prg
 from pehealth.data.ranges import Ranges
 from pehealth.errors import ConfigError, RangeError
@@ -18,7 +18,6 @@ from pehealth.nets.oracle import (
     first_difference,
     float_reference,
     ideal,
-    pool_index,
     predictions,
     softmax,
 )
@@ -175,9 +174,9 @@ def test_the_first_layer_that_differs_is_named() -> None:
 
 
 def test_pool_windows_are_listed_row_by_row() -> None:
-    assert pool_index(MaxPool((2,)), (6,)).tolist() == [[0, 1], [2, 3], [4, 5]]
-    assert pool_index(MaxPool((2, 2)), (1, 3, 4)).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
-    assert pool_index(MaxPool((2,), (1,)), (2, 3)).tolist() == [[0, 1], [1, 2], [3, 4], [4, 5]]
+    assert pool_windows((6,), (2,), (2,)).tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert pool_windows((1, 3, 4), (2, 2), (2, 2)).tolist() == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert pool_windows((2, 3), (2,), (1,)).tolist() == [[0, 1], [1, 2], [3, 4], [4, 5]]
 
 
 def test_a_wrong_number_of_readings_is_refused() -> None:

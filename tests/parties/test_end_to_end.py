@@ -13,9 +13,12 @@ from pehealth.config import Engine, GroupName
 from pehealth.crypto.prg import Prg
 from pehealth.engines.catalog import masked_engine
 from pehealth.errors import ConfigError
+from pehealth.nets.describe import Dense, MaxPool, Network, Relu
 from pehealth.nets.masked_oracle import masked_oracle
 from pehealth.nets.plan_masked import material_plan
 from pehealth.nets.record import RunResult, validate
+from pehealth.nets.weights import Model, save
+from pehealth.nets.zoo import load_model
 
 
 def quiet(_what: str, _at: int, _of: int) -> None:
@@ -195,3 +198,18 @@ def test_queries_in_flight_give_the_same_and_count_the_same():
 def test_a_plan_is_what_a_run_then_counts():
     request = RunRequest(net="clinic", engine=Engine.DEALT, batch=2, samples=2)
     assert plan(request).planned == run(request, quiet).planned
+
+
+@pytest.mark.parametrize(("engine", "digits"), [(Engine.DEALT, 4), (Engine.PAPER, 0)])
+def test_check_follows_each_engines_own_order_of_relu_and_max_pool(tmp_path, engine, digits):
+    """The masked engines pool before the ReLU, the paper's engine after it; each is held against its own order."""
+    clinic, rng = load_model("clinic"), Prg.insecure_seed(4)
+    network = Network("pooled", (30,), (Dense(4), Relu(), MaxPool((2,)), Dense(2)), clinic.network.classes)
+    shapes = [placed.linear.weight_shape for placed in network.linear_layers]
+    weights = tuple(rng.below(shape, 5).astype(float) - 2 for shape in shapes)
+    biases = tuple(rng.below(shape[:1], 5).astype(float) - 2 for shape in shapes)
+    path = tmp_path / "pooled.npz"
+    save(Model(network, weights, biases, clinic.ranges, clinic.dataset), path)
+    group = GroupName.TOY32 if engine is Engine.PAPER else None
+    result = run(RunRequest(net=str(path), engine=engine, group=group, digits=digits, check=True), quiet)
+    assert "all 4 layers agree" in result.notes[-1]
