@@ -59,7 +59,8 @@ def _settings(result: RunResult | PlanResult) -> str:
     parts = [f"digits {p.digits}", f"ring 2^{p.ring}", f"batch {p.batch}"]
     named = (("group", p.group), ("walk", p.walk), ("cap", p.cap), ("lattice", p.lattice), ("network", p.network))
     parts += [f"{name} {value}" for name, value in named if value is not None]
-    parts.append(f"transport {p.transport}{' with TLS' if p.tls else ''}")
+    plain = "" if p.transport == "memory" else " WITHOUT TLS"
+    parts.append(f"transport {p.transport}{' with TLS' if p.tls else plain}")
     return f"{', '.join(parts)}; {result.security.bits} bits of security"
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from rich.console import Console
 
 from parties.launch import run, start_all
 from parties.links import carrier_of, make_identities
+from parties.render import report
 from parties.request import RunRequest, Transport
 from parties.resolve import resolve
 from parties.start import Start
 from pehealth.config import Engine
+from pehealth.nets.record import RunResult
 from transport.tcp import Tcp
 from transport.tls import Tls
 
@@ -62,3 +68,21 @@ def test_tls_adds_nothing_to_what_is_counted_and_leaves_nothing_behind(
     for name, phase in secured.phases.items():
         assert phase.links == plain.phases[name].links == secured.planned.phases[name].links
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("transport", "tls", "words"),
+    [
+        ("memory", False, "transport memory;"),
+        ("tcp", True, "tcp with TLS;"),
+        ("processes", False, "processes WITHOUT TLS;"),
+    ],
+)
+def test_a_report_says_whether_links_had_tls(
+    transport: str, tls: bool, words: str, make_result: Callable[..., RunResult]
+) -> None:
+    result = make_result()
+    parameters = dataclasses.replace(result.parameters, transport=transport, tls=tls)
+    console = Console(file=StringIO(), width=200)
+    report(console, dataclasses.replace(result, parameters=parameters), ())
+    assert words in console.file.getvalue()  # type: ignore[attr-defined]
