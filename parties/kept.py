@@ -1,8 +1,8 @@
 """The roles of the masked engines when parties keep their state: nothing is dealt, leased or used twice.
 
 Material is dealt ahead into the servers' stores. The centre leases indices to the sensors of a session; a query's
-number is its index. A server reserves a block durably, then loads record after record while no query keeps it busy, so
-that neither a commit, nor a read, nor parsing lies on a query's path.
+number is its index. A server reserves a block durably, then loads record after record ahead, so that neither a commit,
+nor a read, nor parsing lies on a query's path.
 """
 
 from __future__ import annotations
@@ -199,8 +199,6 @@ class KeptServer(MaskedServer):
         self._arrived: dict[int, bytes] = {}
         """Dealt, and not written yet."""
         self._session, self._reserved = Ranges(), set[int]()
-        self._busy, self._quiet = 0, trio.lowlevel.ParkingLot()
-        """Queries that are online here, and who waits until none is."""
 
     async def handle(self, op: str, query: int) -> Mapping[str, Any]:
         """Do what a server does, or "open", "commit", "resume", "join", "stock", "lease" or "store"."""
@@ -275,11 +273,10 @@ class KeptServer(MaskedServer):
                 await a.on_disk(store.add, sorted(batch.items()))
 
     async def _prepare_ahead(self, query: int) -> Mapping[str, Any]:
-        """Reserve, read and prepare one query's material as soon as no query is online here."""
+        """Reserve, read and prepare one query's material."""
         a, store = self._actor, await self._store()
+        store.check_lease(query, GROUP)
         async with self._loading:
-            while self._busy:
-                await self._quiet.park()
             began = a.now()
             if query not in self._reserved:
                 self._reserved.update(await a.on_disk(store.reserve, DEFAULT_BLOCK, GROUP, self._session))
@@ -291,11 +288,5 @@ class KeptServer(MaskedServer):
         store = await self._store()
         # Without a thread: an index that was reserved ahead is looked up in memory.
         store.accept(query, GROUP)
-        self._busy += 1
-        try:
-            await super().answer(query)
-            store.met(query)
-        finally:
-            self._busy -= 1
-            if not self._busy:
-                self._quiet.unpark_all()
+        await super().answer(query)
+        store.met(query)

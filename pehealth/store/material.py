@@ -153,18 +153,22 @@ class MaterialStore:
         Raises:
             MaterialError: it is not leased to the submitter, or used, burnt, or not there.
         """
-        holder = self._leases.holder(index)
-        if holder != submitter:
-            whose = f"leased to {holder}" if holder else "not leased"
-            raise MaterialError(
-                f"{self.party}: {submitter} names index {index}, which is {whose}: ask the centre for a lease"
-            )
+        self.check_lease(index, submitter)
         if self._admit(index):
             return
         with self._disk:
             self._reserve(self._shelf.available(_only(index), 1))
         if not self._admit(index):
             raise self._refusal(index)
+
+    def check_lease(self, index: int, submitter: str) -> None:
+        """Raise MaterialError unless the index is leased to the submitter."""
+        holder = self._leases.holder(index)
+        if holder != submitter:
+            whose = f"leased to {holder}" if holder else "not leased"
+            raise MaterialError(
+                f"{self.party}: {submitter} names index {index}, which is {whose}: ask the centre for a lease"
+            )
 
     def _admit(self, index: int) -> bool:
         with self._memory:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,14 @@ def five_classes(tmp_path: Path) -> str:
     model = Model(network, (w1, w2), (np.zeros(6), np.zeros(5)), clinic.ranges, "clinic")
     save(model, tmp_path / "five.npz")
     return str(tmp_path / "five.npz")
+
+
+@pytest.fixture
+def state_path(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder in memory, where there is such: syncs cost little, and the rules do not depend on the disk."""
+    shared = Path("/dev/shm")  # noqa: S108
+    if not shared.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared) as name:
+        yield Path(name)

@@ -106,7 +106,7 @@ def moments(job: Job, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int
 @pytest.mark.parametrize("stride", [17, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("party", PARTIES)
 def test_killed_at_any_moment_of_the_first_run_the_next_works(
-    job, moments, party, stride, doomed, tmp_path, monkeypatch
+    job, moments, party, stride, doomed, state_path, monkeypatch
 ):
     """Moments at a stride, and the last; each on a directory of its own. A stride of 1 has been run, too."""
     total = moments[party]
@@ -114,25 +114,25 @@ def test_killed_at_any_moment_of_the_first_run_the_next_works(
     for nth in sorted({*range(stride // 2, total, stride), total}):
         doomed(party, "any", nth)
         with pytest.raises(ExceptionGroup) as caught:
-            session(job, tmp_path / str(nth))
+            session(job, state_path / str(nth))
         assert isinstance(first_cause(caught.value), KilledError)
         monkeypatch.undo()
-        session(job, tmp_path / str(nth))
-        audit(tmp_path / str(nth))
+        session(job, state_path / str(nth))
+        audit(state_path / str(nth))
 
 
 @pytest.mark.parametrize("party", ["E1", "E2"])
-def test_killed_again_and_again_on_one_directory_nothing_is_used_twice(job, party, doomed, tmp_path, monkeypatch):
+def test_killed_again_and_again_on_one_directory_nothing_is_used_twice(job, party, doomed, state_path, monkeypatch):
     """Six lives, each ended a few moments later than the one before."""
-    session(job, tmp_path)
+    session(job, state_path)
     for life in range(6):
         doomed(party, "any", 4 + 9 * life)
         with pytest.raises(ExceptionGroup):
-            session(job, tmp_path)
+            session(job, state_path)
         monkeypatch.undo()
-        audit(tmp_path)
-    session(job, tmp_path)
-    assert audit(tmp_path) >= 6
+        audit(state_path)
+    session(job, state_path)
+    assert audit(state_path) >= 6
 
 
 # ---- real processes, SIGKILL
@@ -153,16 +153,16 @@ def test_killed_again_and_again_on_one_directory_nothing_is_used_twice(job, part
         "HC:taken online 4:1",
     ],
 )
-def test_a_process_that_is_killed_is_named_and_the_next_run_works(job, doom, tmp_path, monkeypatch):
+def test_a_process_that_is_killed_is_named_and_the_next_run_works(job, doom, state_path, monkeypatch):
     party = doom.split(":")[0]
     processes = dataclasses.replace(job.request, transport=Transport.PROCESSES)
     job = dataclasses.replace(job, request=processes)
     monkeypatch.setattr(launch, "spawn", functools.partial(spawn, worker=(DOOMED,), env={"PEHEALTH_TEST_DOOM": doom}))
     with pytest.raises((PehealthError, ExceptionGroup)) as caught:
-        session(job, tmp_path)
+        session(job, state_path)
     cause = first_cause(caught.value)
     assert exit_code(cause) == 3
     assert f"{party}: the process was killed by SIGKILL" in str(cause)
     monkeypatch.undo()
-    session(job, tmp_path)
-    audit(tmp_path)
+    session(job, state_path)
+    audit(state_path)
