@@ -270,10 +270,19 @@ class MaskedServer:
         ctx = Context(a.party, peer, p, self._common, a.compute, query)
         began = a.now()
         share = await self._take_upload(query)
-        watch = partial(a.watch, query)
-        watch(0, a.now() - began)
         helpers = Helpers(a.workers, a.progress or silent, a.worked)
-        logits = await run_masked(ctx, self._engine, self._plan.stages, ready, share, a.now, watch, a.show, helpers)
+        logits = await run_masked(
+            ctx,
+            self._engine,
+            self._plan.stages,
+            ready,
+            share,
+            a.now,
+            partial(a.watch, query),
+            a.show,
+            helpers,
+            began,
+        )
         _, bits = result_form(network, p)
         result = result_share(logits, bits, self._common, query, a.party)
         tag = Tag(Phase.ONLINE, len(network.placed) + 1)

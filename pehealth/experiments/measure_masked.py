@@ -104,7 +104,7 @@ def _inputs(stage: Stage, network: Network) -> int:
 def _walk(parameters: Parameters, engine: AnyEngine, stage: Stage, ready: ReadyQuery, share: Words) -> None:
     """Walk one stage as E2, the peer being an echo."""
     context = echo_context(parameters)
-    finish(run_masked(context, engine, (stage,), ready, share, thread_time, _keep, _keep, Helpers()))
+    finish(run_masked(context, engine, (stage,), ready, share, thread_time, _keep, _keep, Helpers(), 0.0))
 
 
 def _keep(_layer: int, _what: object) -> None:

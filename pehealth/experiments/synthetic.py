@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pehealth.config import Party
+from pehealth.config import Engine, Party
 from pehealth.experiments.steps import Clock, QueryTrace, RunTrace, Step
 from pehealth.experiments.work import Place, walk_of
+from pehealth.nets.describe import LINEAR
 from pehealth.nets.plan import LayerPlan, Plan, sensor_names
 from pehealth.nets.record import RunParameters, Security
 from pehealth.protocols.blob import chunk_sizes
 from transport.meter import Link, Traffic
 
 SERVERS = (Party.E1, Party.E2)
+LINEAR_KINDS = tuple(layer.kind for layer in LINEAR)
 
 
 def trace_of_plan(
@@ -63,27 +65,33 @@ def _server(plan: Plan, server: Party, times: Mapping[Place, float]) -> Iterator
     for name in sensor_names(plan.parameters.sensors):
         size = plan.layers[0].cost.links[name, server].payload
         yield Step("take", 0, 0.0, 0.0, name, size=size, depth=1)
-    yield _compute(0, times.get(0, 0.0))
     layers = {layer.index: layer for layer in plan.layers}
     depth = 1
-    for index in walk_of(plan):
-        yield from _layer(layers[index], server, times.get(index, 0.0), depth)
+    walk = (0, *walk_of(plan))
+    for index, following in zip(walk, (*walk[1:], None), strict=True):
+        opens = plan.parameters.engine is not Engine.PAPER and following is not None
+        own = len(layers[index].cost.exchanges) - int(opens and layers[following or 0].kind in LINEAR_KINDS)
+        yield from _layer(layers[index], server, times.get(index, 0.0), depth, own)
         depth += len(layers[index].cost.exchanges)
     last = plan.layers[-1]
     size = last.cost.links[server, Party.HC].payload
     yield Step("send", last.index, 0.0, 0.0, Party.HC, size=size, depth=depth + 1)
 
 
-def _layer(layer: LayerPlan, server: Party, seconds: float, depth: int) -> Iterator[Step]:
-    """Return a layer's rounds; what it computes comes after each, in proportion to what was opened."""
+def _layer(layer: LayerPlan, server: Party, seconds: float, depth: int, own: int) -> Iterator[Step]:
+    """Return a layer's rounds; what it computes comes after each of its own, in proportion to what was opened.
+
+    A round beyond the first `own` opens the input of the linear layer that follows; nothing is computed after it.
+    """
     sizes = layer.cost.exchanges
-    if not sizes:
+    if not own:
         yield _compute(layer.index, seconds)
     for step, size in enumerate(sizes):
         where = (layer.index, 0.0, 0.0, server.other, step, size, depth + step + 1)
         yield Step("send", *where)
         yield Step("take", *where)
-        yield _compute(layer.index, seconds * size / sum(sizes))
+        if step < own:
+            yield _compute(layer.index, seconds * size / sum(sizes[:own]))
 
 
 def _centre(plan: Plan, times: Mapping[Place, float]) -> Iterator[Step]:

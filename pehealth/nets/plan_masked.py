@@ -38,7 +38,9 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
         engine.check(placed.linear, placed.name)
     material = MaterialPlan(engine, walk, parameters.batch)
     costs = {stage.placed.index: _stage(stage, parameters, engine) for stage in walk}
-    layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters))]
+    for producer, stage in zip((0, *(stage.placed.index for stage in walk)), walk, strict=False):
+        costs[producer] = costs.get(producer, Cost()) + _opening(stage, parameters)
+    layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters) + costs[0])]
     layers += [LayerPlan(p.index, p.name, p.kind, costs[p.index]) for p in network.placed]
     end = len(network.placed) + 1
     layers.append(LayerPlan(end, f"{end}.output", "output", costs.get(end, Cost()) + _result(network, parameters)))
@@ -72,11 +74,15 @@ def _upload(network: Network, p: Parameters) -> Cost:
     return Cost(merge(*first, *second), depth=1)
 
 
+def _opening(stage: Stage, p: Parameters) -> Cost:
+    """Return what the layer before a stage spends for it: a linear layer takes an opened masked input."""
+    return open_cost(p.batch * stage.layer.inputs, p.ring) if isinstance(stage, LinearStage) else Cost()
+
+
 def _stage(stage: Stage, p: Parameters, engine: AnyEngine) -> Cost:
     if isinstance(stage, LinearStage):
         ops = engine.cost(stage.layer, p.batch).linear
-        both = Cost(ops={name: 2 * count for name, count in ops.items()})
-        return open_cost(p.batch * stage.layer.inputs, p.ring) + both
+        return Cost(ops={name: 2 * count for name, count in ops.items()})
     if isinstance(stage, ReluStage):
         return relu_cost(stage.count, p.ring)
     if isinstance(stage, MaxStage):

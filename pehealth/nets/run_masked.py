@@ -15,7 +15,7 @@ from pehealth.crypto.gates import Material
 from pehealth.crypto.linear import pool_windows
 from pehealth.engines.interface import HeavyEngine, MaskedEngine, Report, Worked, ring_mask
 from pehealth.engines.workers import Workers
-from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, SumStage
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, SumStage, own_rounds
 from pehealth.protocols.context import Context
 from pehealth.protocols.masked import argmax, max_pool, open_masked, relu
 
@@ -93,23 +93,27 @@ async def run_masked(
     watch: Watch,
     show: Show,
     helpers: Helpers,
+    since: float,
 ) -> Words:
     """Return this server's share of the logits, or of the class if that alone is to be revealed.
 
-    Protocol:   linear: open Y^ = Y + R, then W_b * Y^ - U_b + bias_b alone; ReLU: open x^ = x + r, then one comparison
-                key alone, which also rescales; max pooling: a tournament of openings; mean pooling: sums
+    Protocol:   ReLU: open x^ = x + r, then one comparison key alone, which also rescales; max pooling: a tournament of
+                openings; mean pooling: sums; whatever feeds a linear layer ends with opening Y^ = Y + R;
+                linear: W_b * Y^ - U_b + bias_b alone, with no message
     Shapes:     share (batch, inputs) mod 2^k -> (batch, classes); (batch,) for the class
     Scale:      10^d -> that of `scale_steps(network, d, masked)`
     Cost:       `plan_masked`; server rounds 2L - 1 for L linear layers, plus ceil(log2(window)) a max pool,
                 plus ceil(log2(classes)) for the class
     Error:      `error_bounds`
     Leaks:      nothing: only values under fresh uniform masks are opened
+    Times:      layer 0 is watched from `since`, when this server began to wait for its input
     """
-    for stage, entry in zip(stages, query.entries, strict=True):
+    opened = await _open_next(ctx.at(0), query.entries[0], share, step=0)
+    watch(0, now() - since)
+    for place, (stage, entry) in enumerate(zip(stages, query.entries, strict=True), 1):
         began = now()
         here = ctx.at(stage.placed.index)
         if isinstance(stage, LinearStage) and isinstance(entry, ReadyLinear):
-            opened = await open_masked(here, share, entry.mask, step=0)
             share = await _linear(here, engine, stage, opened, entry.ready, helpers)
         elif isinstance(stage, ReluStage) and isinstance(entry, Material):
             share = await relu(here, share, entry)
@@ -123,8 +127,20 @@ async def run_masked(
             share = share[:, windows].sum(axis=2) & ring_mask(ctx.parameters.ring)
         else:
             raise TypeError(f"{stage.placed.name} was given material of another kind")
+        if place < len(stages):
+            opened = await _open_next(here, query.entries[place], share, step=own_rounds(stage))
         watch(stage.placed.index, now() - began)
         show(stage.placed.index, share)
+    return share
+
+
+async def _open_next(ctx: Context, following: Entry, share: Words, *, step: int) -> Words:
+    """Return what the next stage takes: the masked input of a linear layer, opened; a share for any other.
+
+    The opening belongs to the layer that made the value, so a linear layer itself sends nothing.
+    """
+    if isinstance(following, ReadyLinear):
+        return await open_masked(ctx, share, following.mask, step=step)
     return share
 
 

@@ -105,6 +105,13 @@ def halvings(size: int, copies: int) -> tuple[int, ...]:
     return tuple(out)
 
 
+def own_rounds(stage: Stage) -> int:
+    """Return the rounds of a stage's own, without the opening for a linear layer that follows it."""
+    if isinstance(stage, MaxStage | ArgmaxStage):
+        return len(stage.counts)
+    return int(isinstance(stage, ReluStage))
+
+
 def stages(network: Network, parameters: Parameters) -> tuple[Stage, ...]:
     """Return the stages of a query of `parameters.batch` samples.
 

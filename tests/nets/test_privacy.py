@@ -100,6 +100,7 @@ async def one_query(engine, parameters, plan, model, x, query, rng) -> dict[str,
                 ignore,
                 ignore,
                 Helpers(1, ignore, ignore),
+                0.0,
             )
             views[f"result of {party} to HC"] = result_share(logits, RING, common, query, party)
 

@@ -69,13 +69,15 @@ def test_a_run_is_within_its_bound_and_measured_as_planned() -> None:
     assert {"E1 1.dense exponentiation", "E2 3.dense conversion"} <= heard
 
 
-def test_linear_layers_open_their_masked_inputs_and_send_nothing_else() -> None:
+def test_linear_layers_send_nothing_and_the_layer_before_opens_their_masked_inputs() -> None:
     job = resolve(dataclasses.replace(REQUEST, digits=1))
     ring = job.plan.parameters.ring
+    before = job.plan.layers[0]
     for layer, placed in zip(job.plan.layers[1:-1], job.plan.network.placed, strict=True):
         if layer.kind == "dense":
-            payloads = [t.payload for t in layer.cost.links.values()]
-            assert payloads == [placed.inputs * ring // 8] * 2
+            assert layer.cost.links == {}
+            assert before.cost.exchanges[-1] == placed.inputs * ring // 8
+        before = layer
 
 
 def test_failures_that_were_allowed_are_counted_beside_the_forecast() -> None:

@@ -82,6 +82,7 @@ def test_a_masked_engine_equals_the_mask_aware_oracle(transport, sensors, batch)
         wanted = masked_oracle(material, job.quantised, job.inputs[part], rng)[len(job.model.network.placed)]
         assert [list(s.logits_int) for s in result.samples[part]] == wanted.tolist()
     check_counts(result)
+    assert silent_between_servers(result, "dense", "conv1d", "conv2d", "meanpool")
     for s in result.samples:
         assert max(abs(a - b) for a, b in zip(s.logits_int, s.ideal_int, strict=True)) <= result.error_bound
     assert result.security.reveals == ()
@@ -175,6 +176,7 @@ def test_a_network_that_needs_64_bits_runs_right_on_rlwe():
     result = run(RunRequest(net="clinic", digits=8, samples=4), quiet)
     assert (result.parameters.ring, result.parameters.lattice) == (64, "n8192-q156")
     check_counts(result)
+    assert silent_between_servers(result, "dense", "conv1d", "conv2d", "meanpool")
     for s in result.samples:
         assert max(abs(a - b) for a, b in zip(s.logits_int, s.ideal_int, strict=True)) <= result.error_bound
         assert s.prediction == s.plain_prediction
