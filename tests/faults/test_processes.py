@@ -111,7 +111,7 @@ def kill_when(launch, doom: str, *arguments: str) -> tuple[int, str]:
         ("E1:taken setup 1:1", DEALT, r"E2.* (was|were) (at setup|waiting for an order)"),
         ("HC:sent setup 1:2", PAPER, r"E1 and E2 were at setup (1|3)\.dense|E1 was at setup (1|3)\.dense"),
         ("E2:taken offline 0:1", DEALT, r"were waiting for an order|was waiting for an order|at offline material"),
-        ("HMS1:sent online 0:1", DEALT, r"E2 was at online 0\.input of query 1"),
+        ("HMS1:sent online 0:1", DEALT, r"E1 and E2 were at online 0\.input of query 1"),
         ("E1:sent online 2:5", PAPER, r"E2 was at online 2\.relu of query 1, HC was at online 4\.output of query 1"),
         ("HC:taken online 4:1", DEALT, r"waiting for an order|at online 4\.output of query 1"),
     ],
