@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from parties.keys import bad_name
+from parties.settings_service import ServiceSettings, read_service
 from parties.settings_tls import check_files, warn_of_files
-from parties.start import ORDER, role_of
+from parties.start import role_of
 from parties.toml_reader import TomlReader
 from pehealth.config import Party
 from pehealth.errors import ConfigError
@@ -28,6 +29,9 @@ CALLS = "calls"
 """In place of the address of a peer that calls us."""
 DAY_SECONDS = 86_400.0
 GIB = 2**30
+CALLED = (Party.E1, Party.E2, Party.DEALER, Party.HC)
+"""Of two parties that both listen the earlier is called, so that the centre can stay behind its firewall; sensors come
+last."""
 NEEDED = {
     Party.E1: (Party.E2, Party.HC),
     Party.E2: (Party.E1, Party.HC),
@@ -56,6 +60,7 @@ class Settings:
         join_seconds: until when all peers must be there.
         greet_seconds: how long one caller may take to greet.
         source: the file.
+        service: how the party behaves as a long-running service.
     """
 
     party: str
@@ -68,6 +73,7 @@ class Settings:
     join_seconds: float
     greet_seconds: float
     source: Path
+    service: ServiceSettings = field(default_factory=ServiceSettings)
 
     def links(self, peers: Collection[str]) -> tuple[list[str], dict[str, str]]:
         """Return which of `peers` call us, and the addresses of those that we call."""
@@ -84,14 +90,14 @@ class Settings:
 
 
 def calls(own: str, listen: str, peer: str, address: str) -> bool:
-    """Say whether we call a peer. Of two that listen, the one that stands earlier in `ORDER` is called."""
+    """Say whether we call a peer. Of two that listen, the one that stands earlier in `CALLED` is called."""
     return bool(address) and (not listen or place(peer) < place(own))
 
 
 def place(name: str) -> tuple[int, str]:
-    """Return where a party stands among all, the same for everyone: as in `ORDER`, sensors last."""
+    """Return where a party stands among all, the same for everyone: as in `CALLED`, sensors last."""
     role = role_of(name)
-    return (len(ORDER) if role is Party.HMS else ORDER.index(role)), name
+    return (len(CALLED) if role is Party.HMS else CALLED.index(role)), name
 
 
 def load_settings(path: Path, now: dt.datetime | None = None) -> Settings:
@@ -134,6 +140,7 @@ def _read(top: TomlReader, path: Path) -> Settings:
         join_seconds=deadlines.number("join", 60.0, 1.0, DAY_SECONDS),
         greet_seconds=deadlines.number("greet", 10.0, 0.1, 600.0),
         source=path,
+        service=read_service(top, limits, deadlines),
     )
     for reader in (top, deadlines, limits):
         reader.finish()

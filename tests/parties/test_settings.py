@@ -11,6 +11,7 @@ import pytest
 
 from parties.keys import KeyFolder
 from parties.settings import PLAIN, Settings, load_settings
+from parties.settings_service import ServiceSettings
 from pehealth.errors import ConfigError
 from transport.limits import Limits
 from transport.tcp import Tcp
@@ -71,8 +72,14 @@ def test_the_example_of_e1_shows_every_default() -> None:
     limits = Limits()
     for value in (limits.frame_bytes, limits.buffered_bytes):
         assert f"= {value:_}" in text
-    for key, seconds in (("message", limits.deadline_seconds), ("silence", 60), ("keepalive", 10), ("join", 60)):
-        assert f"{key} = {seconds:g} " in text
+    service = ServiceSettings()
+    assert f"= {service.parameters_bytes:_}" in text
+    for key in ("models", "in_flight", "in_flight_each", "prepared", "requests"):
+        assert f"{key} = {getattr(service, key)} " in text
+    seconds = {"message": limits.deadline_seconds, "silence": 60, "keepalive": 10, "join": 60}
+    seconds |= {"query": service.query_seconds, "drain": service.drain_seconds}
+    for key, value in seconds.items():
+        assert f"{key} = {value:g} " in text
 
 
 def test_every_pair_of_the_examples_agrees_who_calls(made: Path) -> None:
@@ -130,6 +137,10 @@ BAD = {
     "no such file": (('"E1.key"', '"E7.key"'), "E7.key: make certificates first"),
     "another's key": (('"E1.key"', '"E2.key"'), "are no certificate and its private key"),
     "another's certificate": (('"E1.pem"\nkey = "E1.key"', '"E2.pem"\nkey = "E2.key"'), "names E2, and this is E1"),
+    "low above high": (("[tls]", "[material]\nlow = 9\nhigh = 8\n[tls]"), "[material] high = 8: must not be below low"),
+    "no number of queries": (("in_flight = 32", "in_flight = 0"), "[limits] in_flight = 0: expected"),
+    "told what": (("[tls]", "[clients]\nHMS1 = 'all'\n[tls]"), "[clients] HMS1 = 'all': expected"),
+    "a client that is none": (("[tls]", "[clients]\nE2 = 'result'\n[tls]"), "[clients] E2: a client is"),
     "no list": (('"revoked.pem"', '"E1.pem"'), "our list of revoked certificates is none in PEM"),
 }  # fmt: skip
 
