@@ -34,6 +34,10 @@ GROUPS = {
         "What an insecure setting gives away.",
         {"toy32": ("parties.commands.attack:toy32", "Read key and weights from one server of engine paper on toy32.")},
     ),
+    "audit": (
+        "What a party's audit log says.",
+        {"verify": ("parties.commands.audit:verify", "Check that an audit log is what was written, and sum it up.")},
+    ),
     "data": (
         "The data sets and the networks trained on them.",
         {

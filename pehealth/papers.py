@@ -53,5 +53,7 @@ PAPERS: dict[str, str] = {
     "ABD15": "M. Abdalla, F. Bourse, A. De Caro, D. Pointcheval, Simple Functional Encryption Schemes for Inner "
     "Products, PKC 2015, eprint 2015/017",
     "HZRS16": "K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recognition, CVPR 2016",
+    "HS91": "S. Haber, W. S. Stornetta, How to Time-Stamp a Digital Document, Journal of Cryptology 3, 1991",
+    "SK99": "B. Schneier, J. Kelsey, Secure Audit Logs to Support Computer Forensics, ACM TISSEC 2(2), 1999",
 }
 """Key -> full reference. Append; keep one line or one implicit string an entry."""
