@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from pehealth.data.catalog import load as load_dataset
 from pehealth.data.dataset import Dataset
 from pehealth.errors import ConfigError
 from pehealth.nets.plan import Plan
+from pehealth.nets.stand_in import NOTE, random_dataset
 from pehealth.nets.weights import Model, QuantizedModel
 from pehealth.nets.zoo import load_model
 
@@ -76,6 +77,8 @@ def resolve(request: RunRequest) -> Job:
     model.ranges.check(data.features)  # before settings are tried on them: a bad reading is no fault of the settings
     settle = SETTLE.get(request.engine, settle_masked)
     quantised, plan = settle(request, model, data)
+    if not model.dataset:
+        plan = replace(plan, notes=(*plan.notes, NOTE.format(name=model.network.name)))
     indices = data.test[: request.samples]
     features = data.features[indices]
     return Job(
@@ -115,5 +118,5 @@ def resolve_deployment(request: RunRequest) -> Job:
 
 def _dataset(request: RunRequest, model: Model) -> Dataset:
     if not model.dataset:
-        raise ConfigError(f"model {model.network.name} names no data set; `pehealth data list` names those that are")
+        return random_dataset(model, request.samples)
     return load_dataset(model.dataset, request.data_dir, training=False)

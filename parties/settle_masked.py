@@ -11,7 +11,7 @@ from pehealth.data.dataset import Dataset
 from pehealth.engines.catalog import lattice_name, masked_engine
 from pehealth.errors import ConfigError
 from pehealth.nets.bounds import Bound, check_ring, ring_bits, value_bounds
-from pehealth.nets.describe import MaxPool, Network
+from pehealth.nets.describe import MaxPool, Network, Relu, Rescale
 from pehealth.nets.error_bound import error_bounds
 from pehealth.nets.plan import Plan
 from pehealth.nets.plan_masked import plan_masked
@@ -53,9 +53,9 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> t
 
 
 def spare_bits(network: Network, request: RunRequest) -> int:
-    """Return 1 if differences of values are compared (max pools, the class alone), which need one bit more; else 0."""
-    pools = any(isinstance(layer, MaxPool) for layer in network.layers)
-    return int(pools or request.reveal == "class")
+    """Return 1 if a gate needs a bit more, else 0: max pools and the class alone compare differences; a rescale."""
+    wide = any(isinstance(layer, MaxPool | Rescale) for layer in network.layers)
+    return int(wide or request.reveal == "class")
 
 
 def with_gate_margin(bounds: Sequence[Bound], model: QuantizedModel) -> tuple[Bound, ...]:
@@ -65,10 +65,11 @@ def with_gate_margin(bounds: Sequence[Bound], model: QuantizedModel) -> tuple[Bo
     2^nu <= divisor (`ReluGate.span`): so they must not be reached.
     """
     out = list(bounds)
-    for place, step in enumerate(model.steps):
-        if step.divisor is not None and place:
-            before = out[place - 1]
-            out[place - 1] = replace(before, low=before.low - step.divisor, high=before.high + step.divisor)
+    for step in model.steps:
+        place = step.layer.source - 1
+        if step.divisor is not None and isinstance(step.layer.layer, Relu) and place >= 0:
+            before = bounds[place]
+            out[place] = replace(before, low=before.low - step.divisor, high=before.high + step.divisor)
     return tuple(out)
 
 

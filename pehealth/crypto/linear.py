@@ -128,3 +128,9 @@ def pool_windows(shape: tuple[int, ...], window: tuple[int, ...], steps: tuple[i
     view = np.lib.stride_tricks.sliding_window_view(index, window, axis=axes)
     strided = view[(slice(None),) * axes[0] + tuple(slice(None, None, s) for s in steps)]
     return np.ascontiguousarray(strided).reshape(-1, int(np.prod(window)))
+
+
+def take_or_zero(x: Ints, index: NDArray[np.intp]) -> Ints:
+    """Return x[:, index] of x (batch, n), where an index of n stands for a zero."""
+    padded = np.concatenate([x, np.zeros((len(x), 1), x.dtype)], axis=1)
+    return np.asarray(padded[:, index])

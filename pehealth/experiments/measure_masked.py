@@ -18,7 +18,7 @@ from pehealth.experiments.work import Work, deal_work, has_material, online_work
 from pehealth.nets.describe import Conv2d, Dense, MaxPool, MeanPool, Network, Relu
 from pehealth.nets.masked_material import MaterialPlan, deal_query, load_query
 from pehealth.nets.run_masked import AnyEngine, Helpers, ReadyQuery, run_masked
-from pehealth.nets.stages import ArgmaxStage, Stage, stages
+from pehealth.nets.stages import ArgmaxStage, Stage, alone, stages
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def measure(network: Network, parameters: Parameters) -> Iterator[Sample]:
     engine = masked_engine(p)
     walk = stages(network, p)
     secrets, models = _deploy(engine, network)
-    for stage in walk:
+    for stage in map(alone, walk):
         one = MaterialPlan(engine, (stage,), 1)
         dealing, records = least(partial(deal_query, one, secrets, Prg.insecure_seed(2)))
         preparing = [

@@ -22,7 +22,7 @@ from pehealth.nets.plan import Plan
 from pehealth.nets.plan_literal import has_key_bits, plan_group, triples_wanted
 from pehealth.nets.run_literal import literal_walk
 from pehealth.nets.run_masked import AnyEngine
-from pehealth.nets.stages import LinearStage, MaxStage, Stage, SumStage, stages
+from pehealth.nets.stages import AddStage, LinearStage, MaxStage, MoveStage, Stage, SumStage, stages
 
 Place = int | Literal["upload", "collect", "deal", "prepare"]
 """A server's layer; or what the sensors, the centre, the dealer, and a server before the query compute."""
@@ -83,7 +83,7 @@ def online_work(engine: AnyEngine, stage: Stage, batch: int) -> Work:
         return Work("linear", {**_products(stage.layer, batch), **engine.cost(stage.layer, batch).linear})
     gates = sum(count for _, count in gates_of(stage))
     rounds = max(1, len(gates_of(stage)))
-    elements = batch * stage.placed.inputs if isinstance(stage, MaxStage | SumStage) else 0
+    elements = batch * stage.placed.inputs if isinstance(stage, MaxStage | SumStage | AddStage | MoveStage) else 0
     return Work(stage.placed.kind, {"once": rounds, "gates": gates, "elements": elements})
 
 

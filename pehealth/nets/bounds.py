@@ -13,8 +13,9 @@ import numpy as np
 
 from pehealth.crypto.linear import Ints
 from pehealth.errors import RangeError
-from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Placed
-from pehealth.nets.oracle import add_bias_exact, apply_exact, windows
+from pehealth.nets.describe import LINEAR, Add, Placed, Relu
+from pehealth.nets.oracle import add_bias_exact, apply_exact, between, combine_exact
+from pehealth.nets.scales import ScaleStep
 from pehealth.nets.weights import QuantizedModel
 
 
@@ -47,26 +48,36 @@ def value_bounds(model: QuantizedModel, low: int = 0, high: int | None = None, s
             add to or take from each output of a linear layer (one unit for `rlwe`).
     """
     top = model.unit if high is None else high
-    lower = np.full((1, model.network.inputs), low, object)
-    upper = np.full((1, model.network.inputs), top, object)
+    size = (1, model.network.inputs)
+    values: list[tuple[Ints, Ints]] = [(np.full(size, low, object), np.full(size, top, object))]
     linear = iter(zip(model.weights, model.biases, strict=True))
     bounds: list[Bound] = []
     for step in model.steps:
         placed, product = step.layer, 0
         if isinstance(placed.layer, LINEAR):
             w, b = next(linear)
-            lower, upper = _linear(placed, w, lower, upper)
+            lower, upper = _linear(placed, w, *values[placed.source])
             product = max(abs(int(lower.min())), abs(int(upper.max()))) + slack
             lower, upper = (add_bias_exact(placed.linear, z, b) for z in (lower - slack, upper + slack))
-        elif isinstance(placed.layer, MeanPool):
-            lower, upper = (windows(z, placed).sum(axis=-1) for z in (lower, upper))
-        elif isinstance(placed.layer, MaxPool):
-            lower, upper = (windows(z, placed).max(axis=-1) for z in (lower, upper))
         else:
-            divisor = step.divisor or 1
-            lower, upper = np.maximum(lower, 0) // divisor, -(-np.maximum(upper, 0) // divisor)
+            lower, upper = _between(step, [values[source] for source in placed.sources])
         bounds.append(Bound(placed, int(lower.min()), int(upper.max()), product))
+        values.append((lower, upper))
     return tuple(bounds)
+
+
+def _between(step: ScaleStep, inputs: Sequence[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """Return the bounds of a layer without weights, all of which are monotone in each input."""
+    layer = step.layer.layer
+    if isinstance(layer, Add):
+        ends = [(x, y) if w > 0 else (y, x) for w, (x, y) in zip(step.weights, inputs, strict=True)]
+        return combine_exact(step, [x for x, _ in ends]), combine_exact(step, [y for _, y in ends])
+    lower, upper = inputs[0]
+    if step.divisor is not None:  # from floor to ceiling
+        if isinstance(layer, Relu):
+            lower, upper = np.maximum(lower, 0), np.maximum(upper, 0)
+        return lower // step.divisor, -(-upper // step.divisor)
+    return between(step, [lower]), between(step, [upper])
 
 
 def ring_bits(bounds: Sequence[Bound], spare: int = 1) -> int:

@@ -109,7 +109,7 @@ def layers_of(model: QuantizedModel, readings: Values) -> list[Layer]:
     run = ideal(model, readings)
     inputs = [readings.reshape(len(readings), -1), *run.layers]
     linear = zip(model.network.linear_layers, model.weights, strict=True)
-    return [Layer(placed.linear, w, inputs[placed.index - 1].astype(np.int64)) for placed, w in linear]
+    return [Layer(placed.linear, w, inputs[placed.source].astype(np.int64)) for placed, w in linear]
 
 
 def options(layers: Sequence[Layer], ring: int, key_bits: int, batch: int) -> dict[Shape, list[Option]]:

@@ -6,140 +6,60 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from pehealth.crypto.linear import LinearMap
 from pehealth.errors import ConfigError, UnsupportedLayer
+from pehealth.nets.layers import (
+    KINDS,
+    LINEAR,
+    SHAPING,
+    Add,
+    Conv1d,
+    Conv2d,
+    Dense,
+    Layer,
+    MaxPool,
+    MeanPool,
+    Pad,
+    Relu,
+    Rescale,
+    Reshape,
+    Shape,
+    Transpose,
+)
 
-Shape = tuple[int, ...]
-"""Of one sample: (features,), (channels, length) or (channels, height, width)."""
+__all__ = [
+    "LINEAR", "SHAPING", "Add", "Conv1d", "Conv2d", "Dense", "Layer", "MaxPool", "MeanPool", "Network", "Pad",
+    "Placed", "Relu", "Rescale", "Reshape", "Shape", "Transpose",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer; flattens its input in channel-major order."""
-
-    kind: ClassVar[str] = "dense"
-    units: int
-
-    def out_shape(self, _shape: Shape) -> Shape:
-        """(units,) whatever comes in."""
-        return (self.units,)
-
-    def linear_map(self, shape: Shape) -> LinearMap:
-        """Return the geometry that engines see."""
-        return LinearMap.dense(math.prod(shape), self.units)
-
-
-@dataclass(frozen=True)
-class Conv1d:
-    """A convolution over (channels, length); a flat input counts as one channel."""
-
-    kind: ClassVar[str] = "conv1d"
-    channels: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-
-    def linear_map(self, shape: Shape) -> LinearMap:
-        """Return the geometry that engines see: height one."""
-        c, length = shape if len(shape) == 2 else (1, *shape)
-        return LinearMap((c, 1, length), self.channels, (1, self.kernel), (1, self.stride), (0, self.padding))
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """(channels, length)."""
-        c, _, length = self.linear_map(shape).out_shape
-        return c, length
-
-
-@dataclass(frozen=True)
-class Conv2d:
-    """A convolution over (channels, height, width)."""
-
-    kind: ClassVar[str] = "conv2d"
-    channels: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-
-    def linear_map(self, shape: Shape) -> LinearMap:
-        """Return the geometry that engines see."""
-        c, h, w = shape
-        return LinearMap((c, h, w), self.channels, self.kernel, self.stride, self.padding)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """(channels, height, width)."""
-        return self.linear_map(shape).out_shape
-
-
-@dataclass(frozen=True)
-class Relu:
-    """max(0, x); in the masked engines it also brings the scale back to 10^d."""
-
-    kind: ClassVar[str] = "relu"
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """The input's shape."""
-        return shape
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Pooling over the last one or two axes; the window moves by `stride`, the remainder is dropped.
-
-    A flat input (features,) is pooled along its features.
-    """
-
-    window: tuple[int, ...]
-    stride: tuple[int, ...] | None = None
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """The stride; the window's own size unless said otherwise."""
-        return self.stride if self.stride is not None else self.window
-
-    @property
-    def size(self) -> int:
-        """Elements of a window."""
-        return math.prod(self.window)
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """The input's shape with the pooled axes shortened."""
-        lead = len(shape) - len(self.window)
-        pooled = ((n - w) // s + 1 for n, w, s in zip(shape[lead:], self.window, self.steps, strict=True))
-        return (*shape[:lead], *pooled)
-
-
-@dataclass(frozen=True)
-class MaxPool(_Pool):
-    """The greatest value of each window."""
-
-    kind: ClassVar[str] = "maxpool"
-
-
-@dataclass(frozen=True)
-class MeanPool(_Pool):
-    """The mean of each window. Servers add up; the factor 1/size is carried in the scale, exactly."""
-
-    kind: ClassVar[str] = "meanpool"
-
-
-Layer = Dense | Conv1d | Conv2d | Relu | MaxPool | MeanPool
-LINEAR = (Dense, Conv1d, Conv2d)
-_KINDS: dict[str, Callable[..., Layer]] = {c.kind: c for c in (Dense, Conv1d, Conv2d, Relu, MaxPool, MeanPool)}
+Sources = tuple[int, ...]
+"""Which layers' outputs a layer takes, by index; 0 is the network's input."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A layer at its place: index (1 is the first), name such as "1.conv2d", shapes of one sample."""
+    """A layer at its place: index (1 is the first), name such as "1.conv2d", shapes of one sample.
+
+    Attributes:
+        in_shape: of each input.
+        sources: where its inputs come from.
+    """
 
     index: int
     layer: Layer
     in_shape: Shape
     out_shape: Shape
+    sources: Sources
+
+    @property
+    def source(self) -> int:
+        """Where the input of a layer that takes one comes from."""
+        return self.sources[0]
 
     @property
     def kind(self) -> str:
@@ -176,38 +96,78 @@ class Network:
     Attributes:
         name: as `--net` takes it.
         input_shape: of one sample.
-        layers: in order.
+        layers: in order; a layer comes after those it takes its input from. The last one's output is the network's.
         classes: the label of each logit.
+        sources: where each layer takes its inputs from; () if each takes the output of the one before.
     """
 
     name: str
     input_shape: Shape
     layers: tuple[Layer, ...]
     classes: tuple[str, ...]
+    sources: tuple[Sources, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.sources == tuple((index,) for index in range(len(self.layers))):
+            object.__setattr__(self, "sources", ())
+
+    @property
+    def is_chain(self) -> bool:
+        """True if each layer takes the output of the one before."""
+        return not self.sources
+
+    def sources_of(self, index: int) -> Sources:
+        """Return where layer `index` takes its inputs from."""
+        return self.sources[index - 1] if self.sources else (index - 1,)
 
     @cached_property
     def placed(self) -> tuple[Placed, ...]:
         """Every layer with its index and shapes.
 
         Raises:
-            UnsupportedLayer: a shape does not fit its layer, or the logits are not one a class; all are listed.
+            UnsupportedLayer: a shape does not fit its layer, a source does not come before, an output is not used,
+                or the logits are not one a class.
         """
+        if problems := list(self._wiring()):
+            raise UnsupportedLayer("; ".join(problems))
         out: list[Placed] = []
-        shape = self.input_shape
+        shapes = [self.input_shape]
         for index, layer in enumerate(self.layers, 1):
+            taken = {shapes[source] for source in self.sources_of(index)}
+            if len(taken) > 1:
+                raise UnsupportedLayer(f"layer {index} ({layer.kind}) cannot add shapes {sorted(taken)}")
+            shape = taken.pop()
             try:
                 after = layer.out_shape(shape)
             except (ValueError, TypeError) as error:
                 raise UnsupportedLayer(f"layer {index} ({layer.kind}) cannot take a {shape} input") from error
             if min(after, default=0) < 1:
                 raise UnsupportedLayer(f"layer {index} ({layer.kind}) leaves nothing of a {shape} input")
-            out.append(Placed(index, layer, shape, after))
-            shape = after
-        if not out or not isinstance(out[-1].layer, LINEAR):
-            raise UnsupportedLayer("a network ends in a linear layer; softmax is the centre's, in the clear")
-        if math.prod(shape) != len(self.classes):
-            raise UnsupportedLayer(f"{math.prod(shape)} logits for {len(self.classes)} classes")
+            out.append(Placed(index, layer, shape, after, self.sources_of(index)))
+            shapes.append(after)
+        if math.prod(shapes[-1]) != len(self.classes):
+            raise UnsupportedLayer(f"{math.prod(shapes[-1])} logits for {len(self.classes)} classes")
         return tuple(out)
+
+    def _wiring(self) -> Iterator[str]:
+        """Yield what is wrong with which layers are there and who takes whose output."""
+        if not self.layers or not isinstance(self.layers[-1], (*LINEAR, Add, MeanPool)):
+            yield "a network ends in a linear layer, a sum or a mean; softmax is the centre's, in the clear"
+        if not any(isinstance(layer, LINEAR) for layer in self.layers):
+            yield "a network has a linear layer"
+        if self.sources and len(self.sources) != len(self.layers):
+            yield f"{len(self.sources)} lists of sources for {len(self.layers)} layers"
+            return
+        used = {0}
+        for index, layer in enumerate(self.layers, 1):
+            sources = self.sources_of(index)
+            wanted = len(layer.factors) if isinstance(layer, Add) else 1
+            if len(sources) != wanted or not all(0 <= source < index for source in sources):
+                yield f"layer {index} ({layer.kind}) takes {wanted} outputs of layers before it, not {list(sources)}"
+            used.update(sources)
+        unused = set(range(1, len(self.layers))) - used
+        if unused:
+            yield f"nothing takes the output of layer {', '.join(map(str, sorted(unused)))}"
 
     @property
     def inputs(self) -> int:
@@ -222,6 +182,8 @@ class Network:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form; `from_json` reads it back."""
         layers = [{"kind": layer.kind, **dataclasses.asdict(layer)} for layer in self.layers]
+        for entry, sources in zip(layers, self.sources, strict=False):
+            entry["from"] = list(sources)
         return {
             "name": self.name,
             "input": list(self.input_shape),
@@ -246,8 +208,13 @@ class Network:
         problems += [f"{field} is missing" for field in ("name", "input", "layers", "classes") if field not in data]
         if problems:
             raise ConfigError(*problems)
+        listed = [entry.get("from", [index]) for index, entry in enumerate(data["layers"])]
         network = cls(
-            str(data["name"]), tuple(map(int, data["input"])), tuple(layers), tuple(map(str, data["classes"]))
+            str(data["name"]),
+            tuple(map(int, data["input"])),
+            tuple(layers),
+            tuple(map(str, data["classes"])),
+            tuple(tuple(map(int, sources)) for sources in listed),
         )
         _ = network.placed
         return network
@@ -258,8 +225,8 @@ class Network:
 
 
 def _layer_from_json(entry: Mapping[str, Any]) -> Layer:
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k != "kind"}
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k not in ("kind", "from")}
     kind = entry["kind"]
-    if kind not in _KINDS:
-        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(sorted(_KINDS))}")
-    return _KINDS[kind](**fields)
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    return KINDS[kind](**fields)

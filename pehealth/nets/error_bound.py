@@ -6,11 +6,14 @@ each output of a linear layer. Everything else is exact, and signs always are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pehealth.crypto.linear import Ints, pool_windows
-from pehealth.nets.describe import LINEAR, MaxPool, MeanPool
-from pehealth.nets.oracle import apply_exact
+from pehealth.crypto.linear import Ints
+from pehealth.nets.describe import LINEAR, Add, MaxPool, MeanPool
+from pehealth.nets.oracle import apply_exact, moved, windows
+from pehealth.nets.scales import ScaleStep
 from pehealth.nets.weights import QuantizedModel
 
 
@@ -23,19 +26,27 @@ def error_bounds(model: QuantizedModel, slack: int) -> tuple[int, ...]:
 
     Proof:  with |x' - x| <= e before a rescale by S, the secure value is floor(x'/S) or ceil(x'/S) and the oracle's
             floor(x/S): they differ by at most ceil(e/S) + 1. A linear layer multiplies e by |w| and adds; the
-            greatest of a window moves by at most the greatest e; a sum adds them. ReLU and max are exact otherwise.
+            greatest of a window moves by at most the greatest e; a sum adds them, each times its |weight|. ReLU and max
+            are exact otherwise.
     """
-    error: Ints = np.zeros((1, model.network.inputs), object)
+    errors: list[Ints] = [np.zeros((1, model.network.inputs), object)]
     weights = iter(model.weights)
-    out = []
     for step in model.steps:
-        placed, layer = step.layer, step.layer.layer
-        if isinstance(layer, LINEAR):
-            error = apply_exact(placed.linear, np.abs(next(weights)), error).astype(object) + slack
-        elif isinstance(layer, MeanPool | MaxPool):
-            gathered = error[:, pool_windows(placed.in_shape, layer.window, layer.steps)]
-            error = gathered.sum(axis=2) if isinstance(layer, MeanPool) else gathered.max(axis=2)
-        elif step.divisor is not None:
-            error = -(-error // step.divisor) + 1
-        out.append(int(error.max()))
-    return tuple(out)
+        inputs = [errors[source] for source in step.layer.sources]
+        if isinstance(step.layer.layer, LINEAR):
+            product = apply_exact(step.layer.linear, np.abs(next(weights)), inputs[0]).astype(object)
+            errors.append(product + slack)
+        else:
+            errors.append(_between(step, inputs))
+    return tuple(int(error.max()) for error in errors[1:])
+
+
+def _between(step: ScaleStep, errors: Sequence[Ints]) -> Ints:
+    """Return the error after a layer without weights."""
+    layer, error = step.layer.layer, errors[0]
+    if isinstance(layer, MeanPool | MaxPool):
+        gathered = windows(error, step.layer)
+        return np.asarray(gathered.sum(axis=2) if isinstance(layer, MeanPool) else gathered.max(axis=2))
+    if isinstance(layer, Add):
+        return np.asarray(sum(abs(w) * e for w, e in zip(step.weights, errors, strict=True)))
+    return -(-error // step.divisor) + 1 if step.divisor is not None else moved(error, step.layer)

@@ -13,16 +13,17 @@ from typing import Any
 from pehealth.codec.material import common_layout, load_gate, pack_gate, second_layout
 from pehealth.codec.packing import Layout, Words
 from pehealth.config import Party
-from pehealth.crypto import gate_max, gate_relu, gate_select
+from pehealth.crypto import gate_max, gate_relu, gate_rescale, gate_select
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_rescale import RescaleGate
 from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Dealt, Gate, Material
 from pehealth.crypto.prg import KEY_BYTES, Prg
 from pehealth.engines.interface import Record, deal_mask, expand_mask, mask_layout
 from pehealth.errors import MaterialError
 from pehealth.nets.run_masked import AnyEngine, Entry, ReadyArgmax, ReadyLinear, ReadyQuery
-from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, RescaleStage, Stage
 
 Secrets = Mapping[int, Any]
 """Layer index -> what the engine's dealer knows of that layer, loaded."""
@@ -57,7 +58,8 @@ class MaterialPlan:
 
     def _second_layouts(self, stage: Stage) -> Iterator[Layout]:
         if isinstance(stage, LinearStage):
-            yield mask_layout(stage.layer, self.batch, self.engine.ring)
+            if stage.opens:
+                yield mask_layout(stage.layer, self.batch, self.engine.ring)
             yield self.engine.material_layout(stage.layer, self.batch)
         for gate, count in gates_of(stage):
             yield second_layout(gate, count)
@@ -65,7 +67,7 @@ class MaterialPlan:
 
 def gates_of(stage: Stage) -> list[tuple[Gate, int]]:
     """Return the rounds of gates of a stage: the gate and how many."""
-    if isinstance(stage, ReluStage):
+    if isinstance(stage, ReluStage | RescaleStage):
         return [(stage.gate, stage.count)]
     if isinstance(stage, MaxStage | ArgmaxStage):
         return [(stage.gate, count) for count in stage.counts]
@@ -81,13 +83,16 @@ def deal_query(plan: MaterialPlan, secrets: Secrets, rng: Prg) -> tuple[bytes, b
     seed = Prg(key)
     common: list[bytes] = []
     second: list[bytes] = []
+    masks: dict[int, Words] = {}
     for stage in plan.stages:
         index = stage.placed.index
         if isinstance(stage, LinearStage):
             child = seed.child("linear", index)
-            mask, own = deal_mask(stage.layer, plan.batch, plan.engine.ring, child, mask_source(rng, index))
-            second.append(own.pack(mask_layout(stage.layer, plan.batch, plan.engine.ring)))
-            dealt = plan.engine.deal(stage.layer, mask, secrets[index], child)
+            if stage.opens:
+                source = mask_source(rng, index)
+                masks[index], own = deal_mask(stage.layer, plan.batch, plan.engine.ring, child, source)
+                second.append(own.pack(mask_layout(stage.layer, plan.batch, plan.engine.ring)))
+            dealt = plan.engine.deal(stage.layer, masks[stage.mask_of], secrets[index], child)
             second.append(dealt.pack(plan.engine.material_layout(stage.layer, plan.batch)))
         for step, (gate, count) in enumerate(gates_of(stage)):
             r = mask_source(rng, index, step).ring((gate.masks, count), plan.engine.ring)
@@ -131,6 +136,8 @@ def deal_gate(gate: Gate, r: Words, seed: Prg, rng: Prg) -> Dealt[Any]:
     """Return the material of one round of gates under the masks r (masks of a gate, gates)."""
     if isinstance(gate, ReluGate):
         return gate_relu.deal(r[0], gate, seed, rng)
+    if isinstance(gate, RescaleGate):
+        return gate_rescale.deal(r[0], gate, seed, rng)
     if isinstance(gate, MaxGate):
         return gate_max.deal(r[0], gate, seed, rng)
     if isinstance(gate, SelectGate):
@@ -151,7 +158,7 @@ class _Reader:
         if isinstance(stage, LinearStage):
             return self._linear(stage, models)
         rounds = [self._gates(stage, step, gate, count) for step, (gate, count) in enumerate(gates_of(stage))]
-        if isinstance(stage, ReluStage):
+        if isinstance(stage, ReluStage | RescaleStage):
             return rounds[0]
         if isinstance(stage, ArgmaxStage):
             return ReadyArgmax(tuple(rounds))
@@ -165,16 +172,19 @@ class _Reader:
         engine, batch = self._plan.engine, self._plan.batch
         model = models[stage.placed.index]
         prg = self._prg.child("linear", stage.placed.index)
+        mask: Words | None = None
         if self._seed is not None:
             child = self._seed.child("linear", stage.placed.index)
-            mask = expand_mask(stage.layer, batch, engine.ring, child)
+            if stage.opens:
+                mask = expand_mask(stage.layer, batch, engine.ring, child)["mask"]
             material = engine.expand(stage.layer, batch, child)
         else:
-            mask_part = mask_layout(stage.layer, batch, engine.ring)
-            mask = Record.unpack(mask_part, self._take(mask_part.size))
+            if stage.opens:
+                mask_part = mask_layout(stage.layer, batch, engine.ring)
+                mask = Record.unpack(mask_part, self._take(mask_part.size))["mask"]
             part = engine.material_layout(stage.layer, batch)
             material = Record.unpack(part, self._take(part.size))
-        return ReadyLinear(mask["mask"], engine.prepare(stage.layer, model, material, prg))
+        return ReadyLinear(mask, engine.prepare(stage.layer, model, material, prg))
 
     def _gates(self, stage: Stage, step: int, gate: Gate, count: int) -> Material[Any]:
         size = common_layout(gate, count).size

@@ -7,16 +7,17 @@ name the first layer that differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pehealth.crypto.linear import Ints, LinearMap, pool_windows
+from pehealth.crypto.linear import Ints, LinearMap, pool_windows, take_or_zero
 from pehealth.data.ranges import Floats
 from pehealth.errors import ConfigError
-from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed
+from pehealth.nets.describe import LINEAR, SHAPING, Add, MaxPool, MeanPool, Network, Placed, Relu, Rescale
+from pehealth.nets.scales import ScaleStep
 from pehealth.nets.weights import Model, QuantizedModel
 
 _CHUNK = 512  # samples at a time: bounds the memory of a convolution's columns
@@ -58,22 +59,26 @@ def float_reference(model: Model, features: Floats) -> FloatRun:
     """Return the run of `model` in float64 on normalised readings (batch, ...)."""
     linear = iter(zip(model.weights, model.biases, strict=True))
 
-    def layer(placed: Placed, x: Floats) -> Floats:
-        if isinstance(placed.layer, LINEAR):
+    def layer(placed: Placed, *inputs: Floats) -> Floats:
+        x, kind = inputs[0], placed.layer
+        if isinstance(kind, LINEAR):
             w, b = next(linear)
             return _chunked(lambda part: placed.linear.add_bias(placed.linear.apply(w, part), b), x)
-        if isinstance(placed.layer, MeanPool):
+        if isinstance(kind, MeanPool):
             return np.asarray(windows(x, placed).mean(axis=-1), np.float64)
-        if isinstance(placed.layer, MaxPool):
+        if isinstance(kind, MaxPool):
             return np.asarray(windows(x, placed).max(axis=-1), np.float64)
-        return np.maximum(x, 0.0)
+        if isinstance(kind, Add):
+            total = np.asarray(sum(f * part for f, part in zip(kind.factors, inputs, strict=True)), np.float64)
+            return total / kind.divisor + kind.constant
+        if isinstance(kind, Relu):
+            return np.maximum(x, 0.0)
+        return moved(x, placed)
 
-    x = _flat(model.network, np.asarray(features, np.float64))
-    outputs: list[Floats] = []
+    outputs: list[Floats] = [_flat(model.network, np.asarray(features, np.float64))]
     for placed in model.network.placed:
-        x = layer(placed, x)
-        outputs.append(x)
-    return FloatRun(tuple(outputs))
+        outputs.append(layer(placed, *(outputs[source] for source in placed.sources)))
+    return FloatRun(tuple(outputs[1:]))
 
 
 def ideal(model: QuantizedModel, x: Ints) -> IntegerRun:
@@ -82,21 +87,32 @@ def ideal(model: QuantizedModel, x: Ints) -> IntegerRun:
     Nothing can wrap (see `apply_exact`).
     """
     linear = iter(zip(model.weights, model.biases, strict=True))
-    x = _flat(model.network, x)
-    outputs: list[Ints] = []
+    outputs: list[Ints] = [_flat(model.network, x)]
     for step in model.steps:
-        placed = step.layer
-        if isinstance(placed.layer, LINEAR):
+        inputs = [outputs[source] for source in step.layer.sources]
+        if isinstance(step.layer.layer, LINEAR):
             w, b = next(linear)
-            x = add_bias_exact(placed.linear, apply_exact(placed.linear, w, x), b)
-        elif isinstance(placed.layer, MeanPool):
-            x = sum_exact(windows(x, placed))
-        elif isinstance(placed.layer, MaxPool):
-            x = windows(x, placed).max(axis=-1)
+            out = add_bias_exact(step.layer.linear, apply_exact(step.layer.linear, w, inputs[0]), b)
         else:
-            x = np.maximum(x, 0) // (step.divisor or 1)
-        outputs.append(x)
-    return IntegerRun(tuple(outputs), tuple(step.after for step in model.steps))
+            out = between(step, inputs)
+        outputs.append(out)
+    return IntegerRun(tuple(outputs[1:]), tuple(step.after for step in model.steps))
+
+
+def between(step: ScaleStep, inputs: Sequence[Ints]) -> Ints:
+    """Return what a layer without weights makes of its inputs, exactly; a rescale takes the floor."""
+    placed, layer, x = step.layer, step.layer.layer, inputs[0]
+    if isinstance(layer, MeanPool):
+        return sum_exact(windows(x, placed))
+    if isinstance(layer, MaxPool):
+        return np.asarray(windows(x, placed).max(axis=-1))
+    if isinstance(layer, Add):
+        return combine_exact(step, inputs)
+    if isinstance(layer, Relu):
+        x = np.maximum(x, 0)
+    elif not isinstance(layer, Rescale):
+        return moved(x, placed)
+    return np.asarray(x // step.divisor if step.divisor is not None else x)
 
 
 def predictions(logits: NDArray[np.float64] | Ints) -> NDArray[np.int64]:
@@ -146,6 +162,21 @@ def sum_exact(x: Ints) -> Ints:
     if _largest(x) * x.shape[-1] >= _INT_EXACT:
         x = x.astype(object)
     return np.asarray(x.sum(axis=-1))
+
+
+def combine_exact(step: ScaleStep, inputs: Sequence[Ints]) -> Ints:
+    """Return a sum layer's output, never wrapped."""
+    reach = abs(step.offset) + sum(abs(w) * _largest(x) for w, x in zip(step.weights, inputs, strict=True))
+    if reach >= _INT_EXACT or max(map(abs, step.weights)) >= _INT_EXACT:
+        inputs = [x.astype(object) for x in inputs]
+    return np.asarray(sum(w * x for w, x in zip(step.weights, inputs, strict=True)) + step.offset)
+
+
+def moved(x: Ints, placed: Placed) -> Ints:
+    """Return the output of a layer that only moves elements; of a rescale, its input."""
+    if isinstance(placed.layer, SHAPING):
+        return take_or_zero(x, placed.layer.gather(placed.in_shape))
+    return x
 
 
 def windows(x: Ints, placed: Placed) -> Ints:

@@ -12,7 +12,7 @@ from pehealth.nets.describe import Network
 from pehealth.nets.masked_material import MaterialPlan
 from pehealth.nets.plan import LayerPlan, Plan, sensor_names, sensor_parts, widest_bytes
 from pehealth.nets.run_masked import AnyEngine
-from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, Stage, result_form, stages
+from pehealth.nets.stages import ArgmaxStage, LinearStage, MaxStage, ReluStage, RescaleStage, Stage, result_form, stages
 from pehealth.protocols.blob import blob_cost
 from pehealth.protocols.cost import Cost, merge, message
 from pehealth.protocols.masked import argmax_cost, max_cost, relu_cost
@@ -38,9 +38,10 @@ def plan_masked(network: Network, parameters: Parameters, engine: AnyEngine, *, 
         engine.check(placed.linear, placed.name)
     material = MaterialPlan(engine, walk, parameters.batch)
     costs = {stage.placed.index: _stage(stage, parameters, engine) for stage in walk}
-    for producer, stage in zip((0, *(stage.placed.index for stage in walk)), walk, strict=False):
-        costs[producer] = costs.get(producer, Cost()) + _opening(stage, parameters)
-    layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters) + costs[0])]
+    for stage in walk:
+        if isinstance(stage, LinearStage) and stage.opens:
+            costs[stage.placed.source] = costs.get(stage.placed.source, Cost()) + _opening(stage, parameters)
+    layers = [LayerPlan(0, "0.input", "input", _upload(network, parameters) + costs.get(0, Cost()))]
     layers += [LayerPlan(p.index, p.name, p.kind, costs[p.index]) for p in network.placed]
     end = len(network.placed) + 1
     layers.append(LayerPlan(end, f"{end}.output", "output", costs.get(end, Cost()) + _result(network, parameters)))
@@ -74,9 +75,9 @@ def _upload(network: Network, p: Parameters) -> Cost:
     return Cost(merge(*first, *second), depth=1)
 
 
-def _opening(stage: Stage, p: Parameters) -> Cost:
-    """Return what the layer before a stage spends for it: a linear layer takes an opened masked input."""
-    return open_cost(p.batch * stage.layer.inputs, p.ring) if isinstance(stage, LinearStage) else Cost()
+def _opening(stage: LinearStage, p: Parameters) -> Cost:
+    """Return what the layer that makes a linear layer's input spends for opening it under a mask."""
+    return open_cost(p.batch * stage.layer.inputs, p.ring)
 
 
 def _stage(stage: Stage, p: Parameters, engine: AnyEngine) -> Cost:
@@ -85,6 +86,8 @@ def _stage(stage: Stage, p: Parameters, engine: AnyEngine) -> Cost:
         return Cost(ops={name: 2 * count for name, count in ops.items()})
     if isinstance(stage, ReluStage):
         return relu_cost(stage.count, p.ring)
+    if isinstance(stage, RescaleStage):
+        return open_cost(stage.count, p.ring)
     if isinstance(stage, MaxStage):
         return max_cost(stage.counts, p.ring)
     if isinstance(stage, ArgmaxStage):

@@ -23,15 +23,25 @@ Watch = Callable[[int, float], None]
 
 
 def check_literal(network: Network) -> None:
-    """Check that engine `paper` can run this network.
+    """Check that engine `paper` can run this network: a chain of the paper's layers.
 
     Raises:
         UnsupportedLayer: the first layer needs a comparison: the sensors' shares are uniform mod q, and SecCmp
-            needs shares over the integers, which a linear layer's share conversion gives.
+            needs shares over the integers, which a linear layer's share conversion gives; or there are layers that the
+            paper has not, all of which are named; or the last layer is not linear.
     """
-    first = network.placed[0]
-    if not isinstance(first.layer, LINEAR):
-        raise UnsupportedLayer(f"engine paper: {first.name} is the first layer; it must be dense or a convolution")
+    others = [p.name for p in network.placed if not isinstance(p.layer, (*LINEAR, Relu, MaxPool, MeanPool))]
+    if others or not network.is_chain:
+        raise UnsupportedLayer(
+            f"engine paper: {network.name} has layers that the paper has not: {', '.join(others)}; "
+            "take engine dealt or rlwe"
+        )
+    first, last = network.placed[0], network.placed[-1]
+    for which, placed in (("first", first), ("last", last)):
+        if not isinstance(placed.layer, LINEAR):
+            raise UnsupportedLayer(
+                f"engine paper: {placed.name} is the {which} layer; it must be dense or a convolution"
+            )
 
 
 async def run_literal(

@@ -1,29 +1,56 @@
 """A network as the masked engines walk it: stages, of which each opens at most one masked value a round.
 
 Max pooling goes before the ReLU that it follows, since the two commute: a window of four then needs three max gates
-and one ReLU instead of three and four. Every stage keeps the index of its layer, so counts stay by layer.
+and one ReLU instead of three and four. Every stage keeps the index of its layer, so counts stay by layer, and names
+the values it takes by the index of the layer that makes them in this order (0: the input).
+
+A value that several linear layers take is opened once, under the mask of the first of them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from pehealth.config import Parameters
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_rescale import RescaleGate
 from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.linear import LinearMap
-from pehealth.errors import UnsupportedLayer
-from pehealth.nets.describe import LINEAR, MaxPool, MeanPool, Network, Placed, Relu
+from pehealth.nets.describe import (
+    LINEAR,
+    Add,
+    MaxPool,
+    MeanPool,
+    Network,
+    Pad,
+    Placed,
+    Relu,
+    Rescale,
+    Reshape,
+    Transpose,
+)
 from pehealth.nets.scales import Arithmetic, ScaleStep, scale_steps
 
 
 @dataclass(frozen=True)
 class LinearStage:
-    """A linear layer: its input is opened under a mask, then each server multiplies alone."""
+    """A linear layer: its input is opened under a mask, then each server multiplies alone.
+
+    Attributes:
+        mask_of: index of the layer whose mask its input is opened under: the first linear layer that takes this value.
+    """
 
     placed: Placed
+    mask_of: int
+
+    @property
+    def opens(self) -> bool:
+        """True if the mask is this layer's own."""
+        return self.mask_of == self.placed.index
 
     @property
     def layer(self) -> LinearMap:
@@ -66,10 +93,43 @@ class SumStage:
 
 
 @dataclass(frozen=True)
+class RescaleStage:
+    """A rescale without a ReLU: one round, no comparison."""
+
+    placed: Placed
+    gate: RescaleGate
+    count: int
+    """Gates, over the whole batch."""
+
+
+@dataclass(frozen=True)
+class AddStage:
+    """A sum of multiples of shares, with no message; the divisor is in the scale.
+
+    Attributes:
+        weights: mod 2^64, one a source.
+        offset: what E1 adds, mod 2^64.
+    """
+
+    placed: Placed
+    weights: tuple[int, ...]
+    offset: int
+
+
+@dataclass(frozen=True)
+class MoveStage:
+    """Elements moved, public zeros put between them, with no message."""
+
+    placed: Placed
+    layer: Reshape | Transpose | Pad
+
+
+@dataclass(frozen=True)
 class OutputPlace:
     """Behind the last layer, where the centre's result is made."""
 
     index: int
+    sources: tuple[int, ...]
     kind: ClassVar[str] = "output"
 
     @property
@@ -93,7 +153,7 @@ class ArgmaxStage:
         return halvings(self.classes, self.batch)
 
 
-Stage = LinearStage | ReluStage | MaxStage | SumStage | ArgmaxStage
+Stage = LinearStage | ReluStage | MaxStage | SumStage | RescaleStage | AddStage | MoveStage | ArgmaxStage
 
 
 def halvings(size: int, copies: int) -> tuple[int, ...]:
@@ -109,21 +169,31 @@ def own_rounds(stage: Stage) -> int:
     """Return the rounds of a stage's own, without the opening for a linear layer that follows it."""
     if isinstance(stage, MaxStage | ArgmaxStage):
         return len(stage.counts)
-    return int(isinstance(stage, ReluStage))
+    return int(isinstance(stage, ReluStage | RescaleStage))
 
 
 def stages(network: Network, parameters: Parameters) -> tuple[Stage, ...]:
-    """Return the stages of a query of `parameters.batch` samples.
-
-    Raises:
-        UnsupportedLayer: the network does not begin with a linear layer or a pool of readings.
-    """
-    steps = scale_steps(network, parameters.digits, Arithmetic.MASKED)
-    walk = tuple(_stage(step, parameters) for step in _pools_first(steps))
+    """Return the stages of a query of `parameters.batch` samples; the last one's output is the result."""
+    steps = _pools_first(scale_steps(network, parameters.digits, Arithmetic.MASKED))
+    owners: dict[int, int] = {}
+    for step in steps:
+        if isinstance(step.layer.layer, LINEAR):
+            owners.setdefault(step.layer.source, step.layer.index)
+    walk = tuple(_stage(step, parameters, owners) for step in steps)
     if parameters.reveal == "logits":
         return walk
-    place = OutputPlace(len(network.placed) + 1)
+    place = OutputPlace(len(network.placed) + 1, (walk[-1].placed.index,))
     return (*walk, ArgmaxStage(place, SelectGate(parameters.ring), parameters.batch, len(network.classes)))
+
+
+def alone(stage: Stage) -> Stage:
+    """Return a stage as the only one of a walk: it takes the input, under a mask of its own."""
+    if isinstance(stage, ArgmaxStage):
+        return replace(stage, placed=replace(stage.placed, sources=(0,)))
+    placed = replace(stage.placed, sources=(0,) * len(stage.placed.sources))
+    if isinstance(stage, LinearStage):
+        return LinearStage(placed, placed.index)
+    return replace(stage, placed=placed)
 
 
 def result_form(network: Network, parameters: Parameters) -> tuple[tuple[int, ...], int]:
@@ -134,28 +204,49 @@ def result_form(network: Network, parameters: Parameters) -> tuple[tuple[int, ..
 
 
 def _pools_first(steps: tuple[ScaleStep, ...]) -> list[ScaleStep]:
-    """Swap every ReLU with the max pool behind it; shapes follow, scales stay with the layer that changes them."""
+    """Swap every ReLU with the max pool behind it, if nothing else takes its output.
+
+    Shapes follow, scales stay with the layer that changes them; who took the pool's output then takes the ReLU's.
+    """
+    uses = Counter(source for step in steps for source in step.layer.sources)
+    now: dict[int, int] = {}
     out: list[ScaleStep] = []
     for step in steps:
+        placed = step.layer
         before = out[-1] if out else None
-        if before is not None and isinstance(step.layer.layer, MaxPool) and isinstance(before.layer.layer, Relu):
-            shape = step.layer.out_shape
-            out[-1] = replace(step, before=before.before, after=before.before)
-            out.append(replace(before, layer=replace(before.layer, in_shape=shape, out_shape=shape)))
+        step = replace(step, layer=replace(placed, sources=tuple(now.get(s, s) for s in placed.sources)))
+        if before is not None and _swappable(before, step) and uses[placed.source] == 1:
+            relu, pool = before.layer, step.layer
+            out[-1] = replace(
+                step, layer=replace(pool, sources=relu.sources), before=before.before, after=before.before
+            )
+            shape = pool.out_shape
+            out.append(replace(before, layer=replace(relu, in_shape=shape, out_shape=shape, sources=(pool.index,))))
+            now[pool.index] = relu.index
         else:
             out.append(step)
     return out
 
 
-def _stage(step: ScaleStep, parameters: Parameters) -> Stage:
-    placed, layer = step.layer, step.layer.layer
+def _swappable(before: ScaleStep, step: ScaleStep) -> bool:
+    """True if a max pool takes the output of the ReLU before it."""
+    is_pair = isinstance(step.layer.layer, MaxPool) and isinstance(before.layer.layer, Relu)
+    return is_pair and step.layer.sources == (before.layer.index,)
+
+
+def _stage(step: ScaleStep, parameters: Parameters, owners: Mapping[int, int]) -> Stage:
+    placed, layer, ring = step.layer, step.layer.layer, parameters.ring
     count = parameters.batch * placed.outputs
     if isinstance(layer, LINEAR):
-        return LinearStage(placed)
+        return LinearStage(placed, owners[placed.source])
     if isinstance(layer, Relu):
-        return ReluStage(placed, ReluGate(parameters.ring, step.divisor or 1), count)
+        return ReluStage(placed, ReluGate(ring, step.divisor or 1), count)
+    if isinstance(layer, Rescale):
+        return RescaleStage(placed, RescaleGate(ring, step.divisor or 1), count)
     if isinstance(layer, MaxPool):
-        return MaxStage(placed, layer, MaxGate(parameters.ring), count)
+        return MaxStage(placed, layer, MaxGate(ring), count)
     if isinstance(layer, MeanPool):
         return SumStage(placed, layer)
-    raise UnsupportedLayer(f"the masked engines cannot run {placed.name}")
+    if isinstance(layer, Add):
+        return AddStage(placed, tuple(w % 2**64 for w in step.weights), step.offset % 2**64)
+    return MoveStage(placed, layer)

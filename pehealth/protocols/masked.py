@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pehealth.codec.packing import Words
 from pehealth.config import Party
-from pehealth.crypto import gate_max, gate_relu, gate_select
+from pehealth.crypto import gate_max, gate_relu, gate_rescale, gate_select
 from pehealth.crypto.gate_max import MaxGate
 from pehealth.crypto.gate_relu import ReluGate
+from pehealth.crypto.gate_rescale import RescaleGate
 from pehealth.crypto.gate_select import SelectGate
 from pehealth.crypto.gates import Material
 from pehealth.crypto.ring import mask as ring_mask
@@ -67,6 +68,21 @@ async def relu(ctx: Context, share: Words, material: Material[ReluGate], *, step
         return gate_relu.evaluate(ctx.party, x_hat, material).reshape(share.shape)
     y: Words = await ctx.compute(gate_relu.evaluate, ctx.party, x_hat, material)
     return y.reshape(share.shape)
+
+
+async def rescale(ctx: Context, share: Words, material: Material[RescaleGate], *, step: int = 0) -> Words:
+    """Return shares of x / S, signed.
+
+    Protocol:   1. open x^ = x + r; 2. a formula of x^ and two dealt words (no message)
+    Shapes:     any (count elements) -> the same
+    Scale:      S times the result's
+    Requires:   |x| < 2^(ring - 2)
+    Cost:       open_cost(count, ring): one round, `ring` bits a value each way, no comparison
+    Error:      |y - x/S| < 1, mean 0 over the mask
+    Leaks:      nothing
+    """
+    x_hat = await open_masked(ctx, share.reshape(-1), material.mask, step=step)
+    return gate_rescale.evaluate(ctx.party, x_hat, material).reshape(share.shape)
 
 
 async def maximum(ctx: Context, a: Words, b: Words, material: Material[MaxGate], *, step: int) -> Words:

@@ -103,7 +103,7 @@ def test_every_bad_entry_of_a_description_is_listed() -> None:
     with pytest.raises(ConfigError) as caught:
         Network.from_json(bad)
     assert len(caught.value.problems) == 5
-    assert "layer 2: unknown kind 'softmax'; known: conv1d, conv2d" in str(caught.value)
+    assert "layer 2: unknown kind 'softmax'; known: add, conv1d, conv2d" in str(caught.value)
     assert "classes is missing" in str(caught.value)
 
 
