@@ -36,6 +36,7 @@ FIXED_WALK_FACTOR = 32
 
 CALIBRATION_RUN, CALIBRATION_CAP, CALIBRATION_WALKS = 36, 1_048_000, 6
 JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS = 30, 30, 300
+SHORT_CALIBRATION_RUN, SHORT_CALIBRATION_WALKS = 20, 4
 CALIBRATION_TERMS, CALIBRATION_BITS = 12, 106
 ROUNDS = 20
 
@@ -105,7 +106,10 @@ def _splits(request: RunRequest, layers: list[Layer], ring: int, grp: ModpGroup,
 
 
 def _notes(request: RunRequest, splits: SplitPlan, expected: Forecast, pace: Pace) -> tuple[str, ...]:
-    speed = f"{pace.product * 1e6:.2f} us a product, {pace.step * 1e9:.2f} ns a step, {pace.jump * 1e6:.2f} us a jump"
+    speed = (
+        f"{pace.product * 1e6:.2f} us a product, {pace.long * 1e9:.2f} ns a step, {pace.short * 1e9:.2f} in short "
+        f"walks, {pace.jump * 1e6:.2f} us a jump"
+    )
     time_note = (
         f"ddh: {expected.conversions:,} conversions a server and query, splits {splits}; by a calibration ({speed}) "
         f"{expected.exponentiation:.3g} s of exponentiation and {expected.conversion:.3g} s of conversion, of "
@@ -140,9 +144,20 @@ def measure_pace(grp: ModpGroup) -> Pace:
     starts, walk = grp.random(rng, CALIBRATION_WALKS), Walk(CALIBRATION_RUN, CALIBRATION_CAP)
     none = np.zeros(1, np.int64)
     product = _median(lambda: powers.powers(bases)) / cheapest(CALIBRATION_BITS, CALIBRATION_TERMS, 1).products
-    step = _median(lambda: steps(grp, starts, walk)) / (CALIBRATION_WALKS * CALIBRATION_CAP)
+    long = _median(lambda: steps(grp, starts, walk)) / (CALIBRATION_WALKS * CALIBRATION_CAP)
+    short = _median_short_step(grp, rng)
     leap = _median(lambda: jump(grp, starts[:1], none, JUMP_RUN, JUMP_DENSITY, CALIBRATION_JUMPS)) / CALIBRATION_JUMPS
-    return Pace(product, step, leap)
+    return Pace(product, long, leap, short)
+
+
+def _median_short_step(grp: ModpGroup, rng: Prg) -> float:
+    """Return the seconds a step of walks as short as those of small networks, with what is computed past their end."""
+    walk, rates = Walk(SHORT_CALIBRATION_RUN, CALIBRATION_CAP << 6), []
+    for _ in range(ROUNDS):
+        starts, began = grp.random(rng, SHORT_CALIBRATION_WALKS), time.thread_time()
+        walked = int(steps(grp, starts, walk).sum())
+        rates.append((time.thread_time() - began) / walked)
+    return median(rates)
 
 
 def _median(work: Callable[[], object]) -> float:

@@ -64,8 +64,8 @@ def table(nets: tuple[str, ...], digits: tuple[int, ...]) -> None:
     """Print a line for each network, group and digits: seconds for each target, exponentiation + conversion."""
     paces = {name: measure_pace(_modp(name)) for name in GROUPS}
     for name, pace in paces.items():
-        print(f"{name}: {pace.product * 1e6:.2f} us a product, {pace.step * 1e9:.3f} ns a step,", end=" ")
-        print(f"{pace.jump * 1e6:.2f} us a jump")
+        print(f"{name}: {pace.product * 1e6:.2f} us a product, {pace.long * 1e9:.3f} ns a step,", end=" ")
+        print(f"{pace.short * 1e9:.3f} ns in short walks, {pace.jump * 1e6:.2f} us a jump")
     print("| network | d | group | " + " | ".join(name for name, _ in TARGETS) + " | splits at 1 % |")
     print("|---" * (4 + len(TARGETS)) + "|")
     for net in nets:

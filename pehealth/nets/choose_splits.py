@@ -30,6 +30,8 @@ MOST_DIGITS = 8
 JUMPS = range(6, 36)
 FIRST_RUN = 8
 """Shorter runs save nothing: an exponentiation takes longer than such a walk."""
+SHORT_RUN = 23
+"""Shorter runs are searched for by one zero byte, which turns up often: their steps take longer (`ddlog_modp`)."""
 CAP_SHARE = 100
 """The cap may add one failure in this many."""
 
@@ -76,11 +78,21 @@ class Option:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast one server computes: seconds a modular product, a step of the walk, a jump."""
+    """How fast one server computes: seconds a modular product, a step of the walk, a jump.
+
+    Attributes:
+        product, jump: seconds each.
+        long, short: seconds a step of walks that look for at least, and for fewer than, `SHORT_RUN` zeros.
+    """
 
     product: float
-    step: float
+    long: float
     jump: float
+    short: float
+
+    def step(self, run: int) -> float:
+        """Return the seconds a step of a walk that looks for `run` zeros."""
+        return self.long if run >= SHORT_RUN else self.short
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,7 @@ def conversion_ways(pace: Pace) -> list[Way]:
     for run in range(FIRST_RUN, MAX_RUN + 1):
         for jumps in (0, *JUMPS):
             failures = Split(3, 1, run, jumps).share_failing_twice / 2.0 ** (run + 1)
-            seconds = pace.step * 2.0 ** (run + 1) + (pace.jump * 2.0**jumps if jumps else 0.0)
+            seconds = pace.step(run) * 2.0 ** (run + 1) + (pace.jump * 2.0**jumps if jumps else 0.0)
             ways.append(Way(run, jumps, failures, seconds))
     hull: list[Way] = []
     for way in sorted(ways, key=lambda way: (way.seconds, way.failures)):
@@ -230,6 +242,7 @@ def forecast(layers: Sequence[Layer], plan: SplitPlan, ring: int, key_bits: int,
             wrong += batch * float(plan.failures(layer.geometry, values).sum()) / len(values)
         count = batch * spec.count * layer.geometry.outputs
         conversions += count
-        walked += count * (pace.step * expected_steps(walk) + (pace.jump * 2.0**spec.jumps if spec.jumps else 0.0))
+        each = pace.step(spec.run) * expected_steps(walk) + (pace.jump * 2.0**spec.jumps if spec.jumps else 0.0)
+        walked += count * each
         products += layer_products(layer.geometry, spec.count, ring, key_bits, batch)
     return Forecast(products * pace.product, walked, conversions, wrong)

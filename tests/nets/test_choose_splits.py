@@ -15,7 +15,7 @@ from pehealth.engines.ddh_plan import Split, SplitPlan
 from pehealth.errors import RangeError
 from pehealth.nets.choose_splits import Layer, Option, Pace, choose, conversion_ways, forecast, options
 
-PACE = Pace(2.2e-6, 0.36e-9, 2.4e-6)
+PACE = Pace(2.2e-6, 0.36e-9, 2.4e-6, 0.36e-9)
 SHAPES = (LinearMap((1, 1, 8), 4, (1, 2)), LinearMap.dense(28, 3))
 
 
@@ -60,7 +60,7 @@ def test_no_other_digits_and_walks_in_reach_are_faster() -> None:
             pairs = list(zip(chosen, runs, strict=True))
             if sum(o.total / 2 ** (w + 1) for o, w in pairs) <= target * 0.99:
                 others.append(
-                    sum(PACE.product * o.products + PACE.step * o.conversions * 2 ** (w + 1) for o, w in pairs)
+                    sum(PACE.product * o.products + PACE.long * o.conversions * 2 ** (w + 1) for o, w in pairs)
                 )
     assert best < min(others) * 1.001
 
@@ -83,7 +83,7 @@ def test_jumps_are_planned_where_a_walk_would_be_long_and_nowhere_else() -> None
     ways = options(LAYERS, 24, 256, 1)
     assert all(not split.jumps for _, split in choose(ways, PACE, 0.01).splits)
     assert all(split.jumps for _, split in choose(ways, PACE, 2**-20).splits)
-    without = Pace(PACE.product, PACE.step, 1e9)
+    without = Pace(PACE.product, PACE.long, 1e9, PACE.short)
     seconds = [forecast(LAYERS, choose(ways, p, 2**-20), 24, 256, 1, PACE).conversion for p in (PACE, without)]
     assert seconds[0] < seconds[1] / 2
 

@@ -29,7 +29,7 @@ def quiet(_what: str, _at: int, _of: int) -> None:
 @pytest.fixture
 def steady_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Splits follow from the pace, so seeded runs repeat only if the pace does."""
-    monkeypatch.setattr(settle_ddh, "measure_pace", lambda _group: Pace(2e-6, 0.36e-9, 2.2e-6))
+    monkeypatch.setattr(settle_ddh, "measure_pace", lambda _group: Pace(2e-6, 0.36e-9, 2.2e-6, 0.36e-9))
 
 
 def check_counts(result: RunResult) -> None:
@@ -95,7 +95,7 @@ def test_failures_that_were_allowed_are_counted_beside_the_forecast() -> None:
 
 @pytest.fixture
 def slow_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settle_ddh, "measure_pace", lambda _group: Pace(2e-6, 1e-6, 1e-2))
+    monkeypatch.setattr(settle_ddh, "measure_pace", lambda _group: Pace(2e-6, 1e-6, 1e-2, 1e-6))
 
 
 @pytest.mark.usefixtures("slow_pace")
