@@ -54,3 +54,15 @@ class PeerAborted(PehealthError):
         self.origin = origin
         self.reason = reason
         super().__init__(f"{origin} stopped: {reason}")
+
+
+class Busy(PehealthError):
+    """A party does as much as its limits allow at present: ask again a little later."""
+
+    exit_code = 3
+
+
+class Draining(PehealthError):
+    """A party, or a deployment, finishes what is under way and takes nothing new."""
+
+    exit_code = 3

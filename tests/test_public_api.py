@@ -26,6 +26,8 @@ EXIT_CODES = {
     "MaterialError": 2,
     "PeerProtocolError": 4,
     "PeerAborted": 3,
+    "Busy": 3,
+    "Draining": 3,
     "TransportError": 3,
     "LinkClosed": 3,
     "PeerLost": 3,

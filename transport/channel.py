@@ -85,6 +85,24 @@ class Channel:
             for sent, kind, size in wire.control:
                 (meter.sent if sent else meter.received)(kind, size, 0, 0, 0)
 
+    @property
+    def ended(self) -> bool:
+        """True once nothing can be sent or received any more."""
+        return self._failure is not None
+
+    def forget(self, query: int) -> None:
+        """Drop what has come of a query and was not taken, and what will still come: it has failed.
+
+        The last few thousand such queries are known; what comes of others is left to `sweep`.
+        """
+        self._mail.forget(query)
+        self._reopen()
+
+    def sweep(self) -> None:
+        """Drop online messages that nobody has taken since the last sweep: call it as seldom as a query may last."""
+        self._mail.sweep()
+        self._reopen()
+
     def endpoint(self, query: int, clock: Clock) -> Endpoint:
         """Return one query's view of this link; `clock` is the party's own for the phase and query."""
         return _QueryEnd(self, query, clock)
@@ -141,13 +159,18 @@ class Channel:
         frame = self._mail.take(key)
         if frame is None:
             frame = await self._wait_frame(key, query, tag, began)
-        elif self._room is not None and not self._mail.full:
-            self._room.set()
+        else:
+            self._reopen()
         self._check(frame, tag, number, query, most)
         clock.seen(frame.depth, frame.rounds)
         if self._observer is not None:
             self._observe(self._observer, "taken", query, number, len(frame.payload), frame.depth, began)
         return frame.payload
+
+    def _reopen(self) -> None:
+        """Go on reading, if we had stopped and there is room again."""
+        if self._room is not None and not self._mail.full:
+            self._room.set()
 
     async def _wait_frame(self, key: int, query: int, tag: Tag, since: float) -> Frame:
         frame = await self._waits.wait_frame(key, query, tag, since) if self._failure is None else None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 from transport.framing import Frame
+from transport.interfaces import Phase
 
+FORGOTTEN = 4096
+"""Queries that are remembered as forgotten; of more, the oldest are not."""
 OVERHEAD = 1024
 """Bytes that a waiting message costs besides its payload: empty messages of many queries fill the buffer too."""
 
@@ -18,6 +21,9 @@ class Mailboxes:
         """Bytes above which the channel stops reading."""
         self.size = 0
         self._boxes: dict[int, deque[Frame]] = {}
+        self._forgotten: dict[int, None] = {}
+        self._seen: dict[int, Frame] = {}
+        """The oldest message of each box when it was last swept."""
 
     @property
     def full(self) -> bool:
@@ -25,7 +31,9 @@ class Mailboxes:
         return self.size > self.most
 
     def put(self, key: int, frame: Frame) -> None:
-        """Add a message that nobody waits for yet."""
+        """Add a message that nobody waits for yet, unless its query is forgotten."""
+        if self._forgotten and key >> 2 in self._forgotten:
+            return
         box = self._boxes.get(key)
         if box is None:
             box = self._boxes[key] = deque()
@@ -43,8 +51,32 @@ class Mailboxes:
         self.size -= len(frame.payload) + OVERHEAD
         return frame
 
+    def forget(self, query: int) -> None:
+        """Drop all messages of a query, those that are still to come too."""
+        for phase in Phase:
+            self._drop(query << 2 | phase)
+        self._forgotten[query] = None
+        if len(self._forgotten) > FORGOTTEN:
+            del self._forgotten[next(iter(self._forgotten))]
+
+    def sweep(self) -> None:
+        """Drop the online messages of every query of which one has waited since the last sweep."""
+        seen, self._seen = self._seen, {}
+        for key, box in list(self._boxes.items()):
+            if key & 3 != Phase.ONLINE:
+                continue
+            if seen.get(key) is box[0]:
+                self._drop(key)
+            else:
+                self._seen[key] = box[0]
+
+    def _drop(self, key: int) -> None:
+        for frame in self._boxes.pop(key, ()):
+            self.size -= len(frame.payload) + OVERHEAD
+
     def clear(self) -> None:
         """Drop everything."""
+        self._seen.clear()
         self._boxes.clear()
         self.size = 0
 

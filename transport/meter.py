@@ -1,6 +1,6 @@
 """What went over each link: payload, framing, messages, depth and rounds, by phase, layer and step.
 
-One meter a party, one `LinkMeter` a channel. Counted is what the frames hold; TLS and TCP add bytes of their own
+One meter a party, one `LinkMeter` a peer. Counted is what the frames hold; TLS and TCP add bytes of their own
 below. `MeterReport` is the frozen result: reports of several parties merge, and can be shipped between processes.
 """
 
@@ -42,7 +42,7 @@ class Traffic:
 
 
 class LinkMeter:
-    """Counts one channel. Its two methods run for each frame, so they touch plain integers only."""
+    """Counts the channels to one peer. Its two methods run for each frame, so they touch plain integers only."""
 
     __slots__ = ("_depths", "_layers", "_received", "_rounds", "_sent", "_server", "_settled", "local", "peer")
 
@@ -118,17 +118,19 @@ class Meter:
 
     def __init__(self, local: str) -> None:
         self.local = local
-        self._links: list[LinkMeter] = []
+        self._links: dict[str, LinkMeter] = {}
 
     def link(self, peer: str, *, server: bool) -> LinkMeter:
-        """Return a new counter for one channel to `peer`; `server`: both ends are servers, so rounds count."""
-        counter = LinkMeter(self.local, peer, server=server)
-        self._links.append(counter)
-        return counter
+        """Return the counter of all channels to `peer`, one after the other; `server`: so rounds count."""
+        if peer not in self._links:
+            self._links[peer] = LinkMeter(self.local, peer, server=server)
+        return self._links[peer]
 
     def report(self) -> MeterReport:
         """Return a snapshot of what was counted so far."""
-        return MeterReport.merge([MeterReport(parties=frozenset({self.local})), *(m.report() for m in self._links)])
+        return MeterReport.merge(
+            [MeterReport(parties=frozenset({self.local})), *(m.report() for m in self._links.values())]
+        )
 
 
 @dataclass(frozen=True, slots=True)
