@@ -7,25 +7,11 @@ import os
 
 import trio
 
+from transport.addresses import format_address, parse_address
 from transport.errors import AddressUnusable, PeerLost
 from transport.sockets import TcpStream
 
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port. Raises ValueError saying what an address looks like."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) < 2**16):
-        raise ValueError(f"expected an address such as 127.0.0.1:7001 or [::1]:7001, came {text!r}")
-    return host, int(port)
-
-
-def format_address(host: str, port: int) -> str:
-    """Return "host:port", with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+__all__ = ["Tcp", "TcpListener", "format_address", "parse_address"]
 
 
 class TcpListener(trio.abc.Listener[TcpStream]):

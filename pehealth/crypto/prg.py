@@ -9,7 +9,6 @@ both servers can derive the same child from a common key.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from typing import Any
 
@@ -18,14 +17,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
-KEY_BYTES = 32
-_VERSION = b"pehealth-1"
+from pehealth.crypto.domain import KEY_BYTES, child_key, domain
 
-
-def domain(*parts: str | int | bytes) -> bytes:
-    """Return the domain separation tag of `parts`: length-prefixed, so no two lists share a tag."""
-    encoded = [p if isinstance(p, bytes) else str(p).encode() for p in parts]
-    return b"".join(len(p).to_bytes(4, "big") + p for p in (_VERSION, *encoded))
+__all__ = ["KEY_BYTES", "Prg", "domain"]
 
 
 class Prg:
@@ -59,7 +53,7 @@ class Prg:
 
     def child(self, *label: str | int | bytes) -> Prg:
         """Return the generator that this key and `label` determine, whatever was drawn before."""
-        return Prg(hmac.digest(self._key, domain("child", *label), "sha256"))
+        return Prg(child_key(self._key, *label))
 
     def key(self) -> bytes:
         """Return 32 fresh bytes, to key a generator that someone else will hold."""
