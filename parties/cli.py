@@ -44,6 +44,7 @@ GROUPS = {
             "list": ("parties.commands.data:show", "Networks and data sets, and which are here."),
             "fetch": ("parties.commands.data:fetch", "Get a data set and check it."),
             "check": ("parties.commands.data:check", "Check data sets byte by byte."),
+            "export": ("parties.commands.data:export", "Write test samples as a CSV file, for pehealth infer."),
         },
     ),
     "keys": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -91,6 +92,39 @@ def check(*names: str, data_dir: Path | None = None) -> None:
             line(console, f"ok  {name}: {parts}; {found.source}")
     if wrong:
         raise ConfigError(*wrong)
+
+
+def export(
+    name: str,
+    *,
+    out: Path,
+    samples: int = 10,
+    labels: Path | None = None,
+    data_dir: Path | None = None,
+) -> None:
+    """Write test samples in the unit of their readings, a line each below a line of names.
+
+    Args:
+        name: The data set.
+        out: The file, CSV.
+        samples: How many, from the start of the test set.
+        labels: Write the true classes to this file, a line each.
+        data_dir: Folder of the data sets (default: PEHEALTH_DATA).
+    """
+    found = catalog.load(name, files.data_directory(data_dir), training=False)
+    chosen = found.test[:samples]
+    if not 1 <= samples <= len(found.test):
+        raise ConfigError(f"--samples {samples} is outside 1..{len(found.test)}, the test samples of {name}")
+    raw = found.ranges.raw(found.features[chosen]).reshape(len(chosen), -1)
+    header = [found.ranges.name(index) for index in range(raw.shape[1])]
+    try:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *raw.tolist()])
+        if labels is not None:
+            labels.write_text("".join(f"{found.classes[label]}\n" for label in found.labels[chosen]), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}") from error
+    line(open_console(), f"{out}: {len(chosen)} samples of {name} with {raw.shape[1]} readings each")
 
 
 def _is_here(name: str, directory: Path | None) -> bool:

@@ -66,6 +66,13 @@ class Ranges:
         self.check(scaled)
         return scaled.reshape(values.shape)
 
+    def raw(self, features: Floats) -> Floats:
+        """Return normalised readings (batch, ...) in the unit of the raw reading, same shape; never out of range."""
+        flat = np.asarray(features, np.float64).reshape(len(features), -1)
+        low, high = np.array(self.low), np.array(self.high)
+        restored: Floats = np.clip(low + flat * (high - low), low, high)
+        return restored.reshape(features.shape)
+
     def check(self, features: Floats) -> None:
         """Check that normalised readings (batch, ...) lie in [0, 1].
 

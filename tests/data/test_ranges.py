@@ -62,3 +62,10 @@ def test_the_json_form_reads_back_and_a_bad_one_is_refused() -> None:
     for bad in ({}, {**RANGES.to_json(), "low": ["x", 0]}, {**RANGES.to_json(), "high": None}):
         with pytest.raises(ConfigError):
             Ranges.from_json(bad)
+
+
+def test_raw_readings_come_back_within_their_range() -> None:
+    """Scaled back and forth they may be an ulp off, but never outside, where they would be refused."""
+    ranges = Ranges(("a", "b"), (0.1, -7.3), (0.7, 1e6 / 3))
+    features = np.linspace(0, 1, 2002).reshape(-1, 2)
+    assert np.allclose(ranges.normalise(ranges.raw(features)), features, rtol=0, atol=1e-15)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from parties import cli
@@ -61,3 +63,22 @@ def test_a_whole_data_set_passes_the_check(capsys: pytest.CaptureFixture[str]) -
     pytest.importorskip("sklearn")
     assert cli.main(["data", "check", "clinic"]) == 0
     assert "ok  clinic: " in capsys.readouterr().out
+
+
+def test_exported_samples_are_those_of_the_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, labels = tmp_path / "samples.csv", tmp_path / "labels.txt"
+    words = ["data", "export", "clinic", "--out", str(file), "--samples", "7", "--labels", str(labels)]
+    assert cli.main(words) == 0
+    assert "7 samples of clinic with 30 readings each" in capsys.readouterr().out
+    found = catalog.load("clinic", training=False)
+    header, *rows = csv.reader(file.read_text(encoding="utf-8").splitlines())
+    assert tuple(header) == found.ranges.names
+    restored = found.ranges.normalise(np.array(rows, float))
+    assert np.allclose(restored, found.features[found.test[:7]], rtol=0, atol=1e-12)
+    assert labels.read_text().split() == [found.classes[label] for label in found.labels[found.test[:7]]]
+
+
+def test_more_samples_than_there_are_are_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "export", "clinic", "--out", str(tmp_path / "x"), "--samples", "999"]) == 2
+    assert "outside 1..171" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
