@@ -10,6 +10,7 @@ from typing import Literal
 
 import trio
 
+from transport.carrier import Proof
 from transport.errors import FrameError, LinkClosed, PeerLost, PeerTimeout, TransportError, UnexpectedMessage
 from transport.framing import MAX_DEPTH, Frame, Kind
 from transport.handshake import decode_abort, encode_abort
@@ -120,6 +121,24 @@ class Channel:
         finally:
             # Without a reader and a watch nobody may be left waiting.
             self._fail(self._closed_by_us)
+
+    @property
+    def standing(self) -> bool:
+        """False once the link has ended, whoever ended it."""
+        return self._failure is None
+
+    @property
+    def silence(self) -> float:
+        """Seconds since anything came from the peer; 0 while we do not read ourselves."""
+        return 0.0 if self._waits.stopped else trio.current_time() - self._waits.heard
+
+    async def prove(self) -> Proof | None:
+        """Ask again who the peer is and what speaks against it now; None where nothing is proven.
+
+        Raises:
+            TransportError: the link is gone.
+        """
+        return await self._wire.prove()
 
     async def wait_end(self) -> TransportError:
         """Wait until the link has ended, whoever ended it, and return what a wait on it would raise."""

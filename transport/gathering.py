@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import trio
 
 from transport.carrier import Carrier, Listener, caller
-from transport.channel import LAST_WORDS_SECONDS, Channel
+from transport.channel import Channel
 from transport.errors import (
     AddressUnusable,
     HandshakeMismatch,
-    PeerAbort,
-    PeerLost,
     PeerTimeout,
     TlsFailed,
     TransportError,
 )
 from transport.framing import CONTROL_LIMIT
+from transport.greeting import blame, greeting
 from transport.handshake import Hello
 from transport.interfaces import Describe, describe_plainly
 from transport.limits import Limits
 from transport.meter import Meter
 from transport.network import NETWORKS, Jitter, Network
 from transport.observe import Observer
-from transport.shake import Refused, initiate, respond, turn_away
+from transport.shake import Refused, initiate, respond
 from transport.shaped import ShapedStream
 from transport.wire import Wire
 
@@ -133,7 +132,7 @@ class Gathering:
                     if failure is None:
                         nursery.start_soon(channel.aclose)
                     else:
-                        nursery.start_soon(channel.abort, *_blame(failure, self._hello.local))
+                        nursery.start_soon(channel.abort, *blame(failure, self._hello.local))
 
     async def _join(self, listener: Listener | None) -> None:
         async with trio.open_nursery() as joiners:
@@ -162,7 +161,8 @@ class Gathering:
 
     async def _welcome(self, stream: trio.abc.Stream, places: trio.Semaphore) -> None:
         try:
-            async with self._handshake(stream, caller(stream), self._refuse) as wire:
+            wire = self._wire(stream, caller(stream))
+            async with self._handshake(wire, self._refuse):
                 theirs = await respond(wire, self._choose)
                 self._add(theirs.local, wire)
         except TransportError:
@@ -191,7 +191,8 @@ class Gathering:
                 self._reached.discard(peer)
                 stream = await self._carrier.connect(address)
                 self._reached.add(peer)
-                async with self._handshake(stream, peer, note) as wire:
+                wire = self._wire(stream, peer)
+                async with self._handshake(wire, note):
                     await initiate(wire, self._hello.to(peer))
                     self._add(peer, wire)
             except TlsFailed as error:
@@ -202,41 +203,22 @@ class Gathering:
                 await trio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    @asynccontextmanager
-    async def _handshake(self, stream: trio.abc.Stream, name: str, note: Callable[[str], None]) -> AsyncIterator[Wire]:
-        """Give a wire for a handshake in the block; if it fails, note why, tell the other end, close, and raise.
-
-        A HandshakeMismatch ends the gathering: an expected peer that does not agree will not agree later.
-        """
+    def _wire(self, stream: trio.abc.Stream, name: str) -> Wire:
         network, jitter = self._options.network, self._options.jitter
         if network.shapes:
             stream = ShapedStream(stream, network, self._nursery, jitter)
-        wire = Wire(stream, name, frame_bytes=CONTROL_LIMIT)
-        try:
-            with _in_time(self._options.handshake_seconds, name):
-                yield wire
-        except HandshakeMismatch as error:
-            await self._give_up(wire, str(error))
-            self._stop(error)
-            raise
-        except TransportError as error:
-            note(str(error))
-            gone = isinstance(error, PeerAbort | PeerLost)
-            await self._give_up(wire, "" if gone else str(error))
-            raise
-        except BaseException:
-            await self._give_up(wire, "the party that was called has stopped waiting")
-            raise
+        return Wire(stream, name, frame_bytes=CONTROL_LIMIT)
 
-    async def _give_up(self, wire: Wire, reason: str) -> None:
-        """Close a wire, after telling the other end the reason if there is one."""
-        with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
-            scope.shield = True
-            if reason:
-                await turn_away(wire, self._hello.local, reason)
-        with trio.move_on_after(LAST_WORDS_SECONDS) as scope:
-            scope.shield = True
-            await wire.aclose()
+    def _handshake(self, wire: Wire, note: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Do a handshake in the block; a HandshakeMismatch ends the gathering: who does not agree will not later."""
+
+        def failed(error: TransportError) -> None:
+            if isinstance(error, HandshakeMismatch):
+                self._stop(error)
+            else:
+                note(str(error))
+
+        return greeting(wire, self._hello.local, self._options.handshake_seconds, failed)
 
     def _add(self, peer: str, wire: Wire) -> None:
         own, options = self._hello.local, self._options
@@ -303,24 +285,3 @@ class Gathering:
         if self._last_refusal or any(peer in self._reached for peer in self._missing()):
             return ""
         return ": start the missing parties, or check the addresses"
-
-
-@contextmanager
-def _in_time(seconds: float, name: str) -> Iterator[None]:
-    try:
-        with trio.fail_after(seconds):
-            yield
-    except trio.TooSlowError as error:
-        raise PeerTimeout(f"{name} did not greet within {seconds:g} s") from error
-
-
-def _blame(failure: BaseException, local: str) -> tuple[str, str]:
-    """Return who failed first and what may be said about it."""
-    first = failure
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    if hasattr(first, "origin") and hasattr(first, "reason"):  # a PeerAbort, or what a layer above made of one
-        return str(first.origin), str(first.reason)
-    if hasattr(first, "exit_code"):
-        return local, str(first)
-    return local, f"internal error ({type(first).__name__})"
