@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parties.keys import bad_name
+from parties.operation.settings import OperationSettings, read_operation
 from parties.settings_service import ServiceSettings, read_service
 from parties.settings_tls import check_files, warn_of_files
 from parties.start import role_of
@@ -61,6 +62,7 @@ class Settings:
         greet_seconds: how long one caller may take to greet.
         source: the file.
         service: how the party behaves as a long-running service.
+        operation: where its operator is told what happens.
     """
 
     party: str
@@ -74,6 +76,7 @@ class Settings:
     greet_seconds: float
     source: Path
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    operation: OperationSettings = field(default_factory=OperationSettings)
 
     def links(self, peers: Collection[str]) -> tuple[list[str], dict[str, str]]:
         """Return which of `peers` call us, and the addresses of those that we call."""
@@ -86,7 +89,8 @@ class Settings:
 
     def warnings(self, now: dt.datetime) -> list[str]:
         """Return what should be known at every start, a line each."""
-        return [PLAIN] if self.tls is None else warn_of_files(self.tls, now)
+        links = [PLAIN] if self.tls is None else warn_of_files(self.tls, now)
+        return links + self.operation.warnings()
 
 
 def calls(own: str, listen: str, peer: str, address: str) -> bool:
@@ -141,6 +145,7 @@ def _read(top: TomlReader, path: Path) -> Settings:
         greet_seconds=deadlines.number("greet", 10.0, 0.1, 600.0),
         source=path,
         service=read_service(top, limits, deadlines),
+        operation=read_operation(top.table("operation"), path.parent),
     )
     for reader in (top, deadlines, limits):
         reader.finish()

@@ -7,11 +7,9 @@ from types import ModuleType
 
 from pehealth.errors import ConfigError
 
-NAMES = ("prometheus_client", "h11")
-
 
 def need_library(name: str) -> ModuleType:
-    """Return a library of `NAMES`. Raises ConfigError saying what to install."""
+    """Return a module of a library. Raises ConfigError saying what to install."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
