@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = ("scripts/test", "scripts/demo", ".ci/run", "scripts/environment.sh")
+SCRIPTS = ("scripts/test", "scripts/demo", "scripts/netcheck", "scripts/peers", ".ci/run", "scripts/environment.sh")
 
 
 @pytest.fixture

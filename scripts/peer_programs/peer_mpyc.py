@@ -7,7 +7,7 @@ import sys
 import time
 
 import numpy as np
-from peer_common import IMAGE_OWNER, MAPS, MODEL_OWNER, Job, Measured, Net, Query, pad, window_index
+from peer_common import IMAGE_OWNER, MAPS, MODEL_OWNER, Floats, Job, Measured, Net, Query, pad, window_index
 
 job = Job.read()
 # MPyC reads the command line when it is imported.
@@ -16,6 +16,11 @@ from mpyc.runtime import mpc  # noqa: E402
 
 LENGTH, FRACTION = (int(bits) for bits in job.variant.split(":"))
 fixed = mpc.SecFxp(LENGTH, FRACTION)
+
+
+def secret(array: Floats) -> object:
+    """Return a party's own array, to be shared. Parties that hold zeros in its place must not take it for integers."""
+    return fixed.array(array, integral=False)
 
 
 def relu(x: object) -> object:
@@ -44,7 +49,7 @@ async def main() -> None:
     for _ in range(job.queries):
         await mpc.barrier()
         began = time.monotonic()
-        x = mpc.input(fixed.array(images), senders=IMAGE_OWNER)
+        x = mpc.input(secret(images), senders=IMAGE_OWNER)
         logits = await mpc.output(infer(shared, x, len(images)))
         measured.queries.append(Query(began, time.monotonic()))
     measured.logits = np.asarray(logits, float).tolist()
@@ -54,7 +59,7 @@ async def main() -> None:
 
 async def share(net: Net) -> dict[str, object]:
     """Share the model and wait for the shares."""
-    shared = {name: mpc.input(fixed.array(a), senders=MODEL_OWNER) for name, a in vars(net).items()}
+    shared = {name: mpc.input(secret(a), senders=MODEL_OWNER) for name, a in vars(net).items()}
     for array in shared.values():
         await mpc.gather(array)
     return shared

@@ -47,30 +47,35 @@ class Party:
 
     def share(self, name: str, array: np.ndarray, owner: int) -> None:
         """Have `owner` share an array; the others give one of its shape."""
-        chunks = self.io.get_share_chunk_count(array, SECRET)
         if self.job.rank == owner:
             shares = self.io.make_shares(array, SECRET)
             for rank, share in enumerate(shares):
-                for part in (share.meta, *share.share_chunks) if rank != owner else ():
-                    self.link.send_async(rank, part)
+                if rank != owner:
+                    self._give(rank, share)
             mine = shares[owner]
         else:
-            mine = spu.libspu.Share()
-            mine.meta = self.link.recv(owner)
-            mine.share_chunks = [self.link.recv(owner) for _ in range(chunks)]
+            mine = self._take(owner, self.io.get_share_chunk_count(array, SECRET))
         self.runtime.set_var(name, mine)
 
     def open(self, name: str) -> np.ndarray:
         """Return a value to everyone."""
         mine = self.runtime.get_var(name)
-        metas = self.link.all_gather(mine.meta)
-        chunks = [self.link.all_gather(chunk) for chunk in mine.share_chunks]
-        shares = []
-        for rank, meta in enumerate(metas):
-            share = spu.libspu.Share()
-            share.meta, share.share_chunks = meta, [chunk[rank] for chunk in chunks]
-            shares.append(share)
-        return np.asarray(self.io.reconstruct(shares))
+        others = [rank for rank in range(self.world) if rank != self.job.rank]
+        for rank in others:
+            self._give(rank, mine)
+        shares = {rank: self._take(rank, len(mine.share_chunks)) for rank in others} | {self.job.rank: mine}
+        return np.asarray(self.io.reconstruct([shares[rank] for rank in range(self.world)]))
+
+    def _give(self, rank: int, share: spu.libspu.Share) -> None:
+        """Send a share; `all_gather` would take its bytes for text."""
+        for part in (share.meta, *share.share_chunks):
+            self.link.send_async(rank, part)
+
+    def _take(self, rank: int, chunks: int) -> spu.libspu.Share:
+        share = spu.libspu.Share()
+        share.meta = self.link.recv(rank)
+        share.share_chunks = [self.link.recv(rank) for _ in range(chunks)]
+        return share
 
 
 def compiled(arrays: dict[str, np.ndarray]) -> spu.Executable:
