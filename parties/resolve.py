@@ -74,6 +74,31 @@ def resolve(request: RunRequest) -> Job:
     data = _dataset(request, model)
     if problems := list(_problems(request, model, data)):
         raise ConfigError(*problems)
+    return _job(request, model, data)
+
+
+def resolve_samples(request: RunRequest, model: Model, readings: NDArray[np.float64]) -> Job:
+    """Decide everything for samples that somebody gives, in place of a data set's.
+
+    Args:
+        request: its `net` and `samples` are those of the other arguments.
+        model: the model.
+        readings: (n, inputs) in the readings' own units.
+
+    Raises:
+        ConfigError, RangeError: as `resolve`; or a reading is out of its range.
+    """
+    request = request.checked()
+    features = model.ranges.normalise(readings).reshape(len(readings), *model.network.input_shape)
+    nothing, all_of_them = np.zeros(0, np.intp), np.arange(len(readings), dtype=np.intp)
+    labels = np.zeros(len(readings), np.int64)
+    data = Dataset(
+        model.network.name, features, labels, model.network.classes, nothing, all_of_them, model.ranges, "given"
+    )
+    return _job(request, model, data)
+
+
+def _job(request: RunRequest, model: Model, data: Dataset) -> Job:
     model.ranges.check(data.features)  # before settings are tried on them: a bad reading is no fault of the settings
     settle = SETTLE.get(request.engine, settle_masked)
     quantised, plan = settle(request, model, data)

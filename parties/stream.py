@@ -68,7 +68,7 @@ def start_stream(
 
     Args:
         nursery: where it happens; an error of a sample goes to who takes the results, never up.
-        samples: taken when there is room for them: at most (in_flight + 1) * together are held, results not taken included.
+        samples: taken when there is room for them: (in_flight + 1) * together are held, results not taken included.
         work: makes of 1 to `together` samples as many results.
         together: samples that are worked on together if they wait at the same time; none waits for others to come.
         in_flight: how often `work` runs at once.
@@ -121,8 +121,7 @@ class _Stream(Generic[T, R]):
                 self._broken = _Slot(place, None, error=error)  # type: ignore[arg-type]  # nobody sees it
                 self._broken.done.set()
             finally:
-                if isinstance(self._samples, AsyncGenerator):
-                    await self._samples.aclose()
+                await close_source(self._samples)
 
     async def _serve(self) -> None:
         async for slot in self._take:
@@ -146,6 +145,12 @@ class _Stream(Generic[T, R]):
             slot.done.set()
             if not self._ordered:
                 self._out.send_nowait(slot)
+
+
+async def close_source(samples: AsyncIterable[T]) -> None:
+    """Close a generator that will not be asked again; anything else is left alone."""
+    if isinstance(samples, AsyncGenerator):
+        await samples.aclose()
 
 
 async def from_thread(samples: Iterable[T]) -> AsyncIterator[T]:

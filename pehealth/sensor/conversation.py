@@ -17,7 +17,7 @@ REQUEST, REPLY = Tag(Phase.SETUP, 0, 16).pack(), Tag(Phase.SETUP, 0, 17).pack()
 UPLOAD = Tag(Phase.ONLINE, 0).pack()
 REQUESTS, REPLIES = 2**62, 2**62 + 1
 """The queries that all requests and all replies of a link travel under."""
-REPLY_BYTES = 64 << 10
+REPLY_BYTES = 1 << 20
 MAX_NAME = 64
 _DEPTH = 1
 """Nothing that a sensor sends depends on what it received before in the same query."""

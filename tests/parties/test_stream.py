@@ -60,7 +60,7 @@ async def test_samples_that_wait_are_put_together_and_none_waits_for_others(auto
         await trio.sleep(1)
         return items
 
-    await collect(numbers(9, 0.25), work, together=4, in_flight=1)
+    await collect(numbers(9, 0.24), work, together=4, in_flight=1)
     assert groups == [[0], [1, 2, 3, 4], [5, 6, 7, 8]]
 
 
