@@ -67,6 +67,7 @@ class Channel:
         """Who the peer has proven to be; None where nothing is proven."""
         wire.expect(peer, self.limits.frame_bytes)
         wire.stall_seconds = self.limits.deadline_seconds
+        wire.heard = self._hear
         self._wire = wire
         self._meter = meter
         self._observer = observer
@@ -237,7 +238,6 @@ class Channel:
         try:
             while not self._parted:
                 frames = await self._wire.receive()
-                self._waits.heard = trio.current_time()
                 if not frames:
                     self._fail(self._cut_off)
                     return
@@ -251,6 +251,10 @@ class Channel:
             self._fail(lambda what: kind(f"{self.local}: {words}; we were {what}{remedy}"), error)
         finally:
             self._ended.set()
+
+    def _hear(self) -> None:
+        """Note that the peer is alive; a large message may come in pieces for longer than silence is allowed."""
+        self._waits.heard = trio.current_time()
 
     def _arrive(self, frame: Frame) -> None:
         if self._meter is not None:

@@ -14,7 +14,7 @@ class Limits:
     Attributes:
         frame_bytes: greatest payload of one message.
         buffered_bytes: above this many bytes of messages that nobody has taken we stop reading.
-        silence_seconds: a peer that sends nothing at all for so long, not even keepalives, is lost.
+        silence_seconds: a peer that sends nothing at all for so long is lost; keepalives and parts of a message count.
         deadline_seconds: how long a receive waits for its message, and a send for the link to take anything.
         keepalive_seconds: we send a keepalive when we have sent nothing for so long.
     """

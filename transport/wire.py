@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import trio
@@ -14,6 +15,10 @@ _TOGETHER = 64 * 2**10
 _SLICE = 256 * 2**10
 _LEAST_READ = 64 * 2**10
 _MOST_READ = 2**20
+
+
+def _nobody() -> None:
+    """Do nothing: nobody wants to know."""
 
 
 @runtime_checkable
@@ -46,6 +51,8 @@ class Wire:
         self.stall_seconds = stall_seconds
         self.control: list[tuple[bool, Kind, int]] = []
         """Control frames seen before a channel took over: sent or not, kind, payload bytes."""
+        self.heard: Callable[[], None] = _nobody
+        """Called when anything has come from the peer, be it a part of a frame."""
         self.torn = False
         """True when a frame was cut in the middle: nothing more can be sent."""
         self.proof: Proof | None = None
@@ -192,9 +199,11 @@ class Wire:
 
     async def _receive_some(self, most: int) -> bytes | bytearray:
         try:
-            return await self._stream.receive_some(most)
+            data = await self._stream.receive_some(most)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._mapped(error) from error
+        self.heard()
+        return data
 
     def _mapped(self, error: Exception) -> TransportError:
         if isinstance(error, trio.ClosedResourceError):

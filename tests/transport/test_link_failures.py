@@ -148,6 +148,18 @@ async def test_half_a_frame_and_then_nothing_is_silence(autojump_clock: trio.abc
         assert await seconds_until(PeerTimeout, "nothing at all", channel) == 60
 
 
+async def test_silence_begins_with_the_last_byte_not_with_the_last_frame(autojump_clock: trio.abc.Clock) -> None:
+    async with facing_raw() as (channel, raw), trio.open_nursery() as nursery:
+
+        async def dribble() -> None:
+            for byte in data(bytes(SIZE))[:3]:
+                await trio.sleep(40)
+                await raw.send_all(bytes([byte]))
+
+        nursery.start_soon(dribble)
+        assert await seconds_until(PeerTimeout, "nothing at all was heard from E1 for 60.0 s", channel) == 3 * 40 + 60
+
+
 async def test_peer_that_is_alive_and_late_ends_the_wait_at_the_deadline(autojump_clock: trio.abc.Clock) -> None:
     async with open_local(("E1", "E2"), limits=LIMITS) as links:
         words = (

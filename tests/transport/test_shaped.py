@@ -11,6 +11,7 @@ from transport.conformance import check_channel
 from transport.framing import HEADER_BYTES
 from transport.handshake import Hello
 from transport.interfaces import Clock, Phase, Tag
+from transport.limits import Limits
 from transport.memory import MemoryHub, memory_pair
 from transport.mesh import MeshOptions, open_mesh
 from transport.network import Network, parse_network, seeded_jitter
@@ -149,6 +150,22 @@ async def test_whole_mesh_is_shaped_and_parts_in_time(autojump_clock: trio.abc.C
 async def test_channel_conforms_on_a_shaped_link(autojump_clock: trio.abc.Clock) -> None:
     async with trio.open_nursery() as nursery:
         await check_channel(lambda: shaped_pair(nursery, Network(0.01, 1e6, 0)), large=10**5)
+
+
+async def test_a_message_that_takes_longer_than_the_silence_allowed_is_no_silence(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """While it comes in, its sender can say nothing else; what has come of it shows that the sender is alive."""
+    size, network = 2_000_000, Network(latency=0.05, bandwidth=20_000)
+    limits = Limits(silence_seconds=60, keepalive_seconds=10)
+    async with (
+        trio.open_nursery() as nursery,
+        open_local(("E1", "E2"), make_pair=lambda: shaped_pair(nursery, network), limits=limits) as links,
+    ):
+        began = trio.current_time()
+        nursery.start_soon(links["E1"]["E2"].endpoint(1, Clock()).send, TAG, bytes(size))
+        assert len(await links["E2"]["E1"].endpoint(1, Clock()).receive(TAG, most=size)) == size
+        assert trio.current_time() - began == pytest.approx(network.seconds(size + HEADER_BYTES))
 
 
 async def test_jitter_is_repeatable_and_keeps_the_order(autojump_clock: trio.abc.Clock) -> None:
