@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": ("parties.commands.bench:bench", "Measure engines side by side: latency, throughput, bytes, memory."),
     "deploy": ("parties.commands.deploy:deploy", "Deploy a model once, for later runs with the same --state."),
     "deal": ("parties.commands.deal:deal", "Make one-time material ahead, into the servers' stores or into files."),
+    "infer": ("parties.commands.infer:infer", "Have a running service answer readings from a file or a stream."),
     "check": ("parties.commands.check:check", "Check this party's settings, keys and links, together with the others."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
     "replay": ("parties.commands.replay:replay", "What a traced run takes under another network, and why."),
