@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pehealth import schema
+from pehealth.codec.strict_json import parse_json
 from pehealth.errors import ConfigError, PehealthError
 from pehealth.nets.record import RunResult
 
@@ -80,7 +81,7 @@ def read_document(path: Path) -> dict[str, object]:
         ConfigError: it cannot be read, or holds something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

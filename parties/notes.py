@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
+from pehealth.codec.strict_json import parse_json
 from pehealth.errors import MaterialError, PeerProtocolError
 from pehealth.store.leases import Lease
-from pehealth.store.ranges import Ranges
+from pehealth.store.ranges import MOST, Ranges
 
 NOTE_BYTES = 4096
+MOST_NAME = 64
+"""Characters in the name of a submitter."""
 
 
 def pack_stock(stock: Ranges) -> bytes:
@@ -29,7 +32,10 @@ def unpack_stock(data: bytes) -> Ranges:
     Raises:
         PeerProtocolError: it is no note of ours.
     """
-    return _ranges(_load(data))
+    try:
+        return Ranges.read(_load(data))
+    except ValueError as error:
+        raise PeerProtocolError(f"a list of ranges was expected: {error}") from error
 
 
 def pack_leases(leases: Iterable[Lease], indices: Ranges) -> bytes:
@@ -55,7 +61,7 @@ def unpack_leases(data: bytes) -> tuple[tuple[Lease, ...], Ranges]:
     """
     try:
         leases, indices = _load(data)
-        return tuple(Lease(str(who), int(first), int(count)) for who, first, count in leases), _ranges(indices)
+        return tuple(_lease(*each) for each in leases), Ranges.read(indices)
     except (ValueError, TypeError) as error:
         raise PeerProtocolError(f"a note of leases was expected: {error}") from error
 
@@ -66,7 +72,7 @@ def _dump(value: object) -> bytes:
 
 def _load(data: bytes) -> list[Any]:
     try:
-        loaded = json.loads(data)
+        loaded = parse_json(data)
     except ValueError as error:
         raise PeerProtocolError(f"a note in JSON was expected: {error}") from error
     if not isinstance(loaded, list):
@@ -74,8 +80,11 @@ def _load(data: bytes) -> list[Any]:
     return loaded
 
 
-def _ranges(spans: list[Any]) -> Ranges:
-    try:
-        return Ranges.of((int(first), int(end)) for first, end in spans)
-    except (ValueError, TypeError) as error:
-        raise PeerProtocolError(f"a list of ranges was expected: {error}") from error
+def _is_submitter(who: object) -> TypeGuard[str]:
+    return isinstance(who, str) and who.isprintable() and 0 < len(who) <= MOST_NAME
+
+
+def _lease(who: object, first: object, count: object) -> Lease:
+    if not (_is_submitter(who) and type(first) is int and type(count) is int and 0 <= first < first + count <= MOST):
+        raise ValueError("expected leases of a name, a first index and a count")
+    return Lease(who, first, count)

@@ -32,12 +32,13 @@ def main() -> int:
     """Return 0 when the environment is ready, 2 when it cannot be made."""
     wanted = set(sys.argv[1].split(",")) if len(sys.argv) > 1 else set()
     with lock():
-        if installed() >= wanted:
+        there = installed()
+        if there >= wanted:
             return 0
         print(f"making the environment {HOME} (once; some hundred MB are fetched)", flush=True)
         try:
             make()
-            install(wanted)
+            install((wanted | there) - {""})  # what another script asked for stays
         except subprocess.CalledProcessError as error:
             print(f"the environment could not be made: {error}. Is a package index within reach?", file=sys.stderr)
             return 2

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self, TypeGuard
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -127,10 +128,12 @@ def make_request(name: str) -> tuple[bytes, bytes]:
 
 def read_request(request: bytes) -> tuple[str, PublicKey]:
     """Return the name and the key in a request (PEM). Raises ValueError saying why it cannot be granted."""
-    parsed = x509.load_pem_x509_csr(request)
-    names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    key = parsed.public_key()
-    if not parsed.is_signature_valid:
+    with _readable():
+        parsed = x509.load_pem_x509_csr(request)
+        names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        key = parsed.public_key()
+        valid = parsed.is_signature_valid
+    if not valid:
         raise ValueError("it is not signed with its own key")
     if not _on_p256(key):
         raise ValueError("its key is not on P-256")
@@ -141,41 +144,50 @@ def read_request(request: bytes) -> tuple[str, PublicKey]:
 
 def serial_of(certificate: bytes) -> int:
     """Return the serial number of the first certificate in a PEM text."""
-    return x509.load_pem_x509_certificate(certificate).serial_number
+    with _readable():
+        return x509.load_pem_x509_certificate(certificate).serial_number
 
 
 def read_revocations(revoked: bytes) -> dict[int, dt.datetime]:
     """Return the serial numbers in a list of revoked certificates (PEM), and since when. Raises ValueError."""
-    return {entry.serial_number: entry.revocation_date_utc for entry in x509.load_pem_x509_crl(revoked)}
+    with _readable():
+        return {entry.serial_number: entry.revocation_date_utc for entry in x509.load_pem_x509_crl(revoked)}
 
 
 def names_of(certificate: bytes) -> tuple[str, ...]:
-    """Return the DNS names of the first certificate in a PEM text."""
-    try:
-        names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
-    except x509.ExtensionNotFound:
-        return ()
+    """Return the DNS names of the first certificate in a PEM text. Raises ValueError if there is none."""
+    with _readable():
+        try:
+            names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            )
+        except x509.ExtensionNotFound:
+            return ()
     return tuple(names.value.get_values_for_type(x509.DNSName))
 
 
 def der_of(certificate: bytes) -> bytes:
-    """Return the first certificate in a PEM text as DER."""
-    return x509.load_pem_x509_certificate(certificate).public_bytes(serialization.Encoding.DER)
+    """Return the first certificate in a PEM text as DER. Raises ValueError if there is none."""
+    with _readable():
+        return x509.load_pem_x509_certificate(certificate).public_bytes(serialization.Encoding.DER)
 
 
 def is_issued_by(certificate: bytes, authorities: bytes) -> bool:
-    """Say whether the certificates in a PEM text lead, each issued by the next, to one of the authorities."""
-    chain = x509.load_pem_x509_certificates(certificate)
-    trusted = x509.load_pem_x509_certificates(authorities)
+    """Say whether the certificates in a PEM text lead, each issued by the next, to one of the authorities.
+
+    Raises ValueError if there are none.
+    """
+    with _readable():
+        chain = x509.load_pem_x509_certificates(certificate)
+        trusted = x509.load_pem_x509_certificates(authorities)
     whole = all(_issued(below, above) for below, above in itertools.pairwise(chain))
     return whole and any(_issued(chain[-1], issuer) for issuer in trusted)
 
 
 def span_of(certificate: bytes) -> Span:
     """Return when the first certificate in a PEM text is valid. Raises ValueError if there is none."""
-    parsed = x509.load_pem_x509_certificate(certificate)
+    with _readable():
+        parsed = x509.load_pem_x509_certificate(certificate)
     return Span(parsed.not_valid_before_utc, parsed.not_valid_after_utc)
 
 
@@ -192,12 +204,19 @@ def objection(certificate: bytes, revoked: bytes, authorities: bytes, now: dt.da
     """
     ours = "our list of revoked certificates"
     try:
-        known = x509.load_pem_x509_crl(revoked)
-        trusted = x509.load_pem_x509_certificates(authorities)
+        with _readable():
+            known = x509.load_pem_x509_crl(revoked)
+            trusted = x509.load_pem_x509_certificates(authorities)
+            signed = any(_signed(known, issuer) for issuer in trusted)
     except ValueError:
         return f"{ours} is none in PEM: copy the authority's"
-    shown = x509.load_der_x509_certificate(certificate)
-    if shown.issuer != known.issuer or not any(_signed(known, issuer) for issuer in trusted):
+    try:
+        with _readable():
+            shown = x509.load_der_x509_certificate(certificate)
+            issuer = shown.issuer
+    except ValueError:
+        return "its certificate cannot be read: issue a new one"
+    if issuer != known.issuer or not signed:
         return f"{ours} is not of the authority that issued its certificate: copy the authority's"
     if known.next_update_utc is not None and known.next_update_utc < now:
         return f"{ours} is out of date since {moment(known.next_update_utc)}: copy a new one from the authority"
@@ -212,19 +231,30 @@ def moment(when: dt.datetime) -> str:
     return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Turn whatever the library raises for what it cannot read into ValueError."""
+    try:
+        yield
+    except (
+        x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm, TypeError,
+    ) as error:  # fmt: skip
+        raise ValueError(f"it cannot be read: {error}") from error
+
+
 def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
     try:
         below.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def _signed(known: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    key = issuer.public_key()
     try:
+        key = issuer.public_key()
         return issuer.subject == known.issuer and known.is_signature_valid(key)  # type: ignore[arg-type] # any kind
-    except (TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
 
 

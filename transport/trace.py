@@ -131,7 +131,7 @@ class Trace:
         """Return the trace behind `to_wire`. Raises TransportError if it is something else."""
         try:
             return cls._from_wire(wire)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise TransportError(f"expected a trace, came something else: {error!r}") from error
 
     @classmethod

@@ -29,7 +29,7 @@ def integer_field(name: str, shape: tuple[int, ...], bits: int) -> Field:
 def pack_limbs(group: ModpGroup, elements: Elements) -> Words:
     """Return elements (any shape) as words (..., words an element)."""
     words = np.frombuffer(pack_elements(group, elements), "<u8").astype(np.uint64)
-    return words.reshape(*elements.shape, -1)
+    return words.reshape(*elements.shape, group.element_bytes // _WORD_BYTES)
 
 
 def unpack_limbs(group: ModpGroup, words: Words) -> Elements:

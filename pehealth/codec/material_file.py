@@ -27,6 +27,9 @@ DIGEST_BYTES = 32
 _FIELDS = struct.Struct("<8sHB5xQQQ32s")
 HEADER_BYTES = _FIELDS.size + DIGEST_BYTES
 _SERVERS = {1: Party.E1, 2: Party.E2}
+_MOST = 2**63 - 1
+"""Greatest index, and bytes of a record: SQLite's numbers end there."""
+_PIECE = 2**20
 _AGAIN = "ask the dealer for the file again"
 
 
@@ -80,6 +83,8 @@ class Header:
             )
         if hashlib.sha256(fields).digest() != digest or server not in _SERVERS:
             raise MaterialError(f"the header of the material is damaged; {_AGAIN}")
+        if first + count > _MOST or record_size > _MOST:
+            raise MaterialError(f"the header of the material names numbers that no store can hold; {_AGAIN}")
         return cls(plan, _SERVERS[server], first, count, record_size)
 
     def record_digest(self, index: int, record: bytes | memoryview) -> bytes:
@@ -168,7 +173,7 @@ def read_records(source: BinaryIO, header: Header) -> Iterator[tuple[int, bytes]
         MaterialError: the file is cut short or has something behind its last record, or a record is damaged.
     """
     for index in range(header.first, header.first + header.count):
-        frame = source.read(header.record_size + DIGEST_BYTES)
+        frame = _read_most(source, header.record_size + DIGEST_BYTES)
         if len(frame) != header.record_size + DIGEST_BYTES:
             raise MaterialError(
                 f"{header.party}'s material ends within record {index}; it should hold {header.first} to "
@@ -180,3 +185,13 @@ def read_records(source: BinaryIO, header: Header) -> Iterator[tuple[int, bytes]
         yield index, record
     if source.read(1):
         raise MaterialError(f"{header.party}'s material: bytes follow the last record; {_AGAIN}")
+
+
+def _read_most(source: BinaryIO, size: int) -> bytes:
+    """Return `size` bytes, or what there is: memory grows with what is there, not with what a header says."""
+    if size <= _PIECE:
+        return source.read(size)
+    out = bytearray()
+    while len(out) < size and (piece := source.read(min(_PIECE, size - len(out)))):
+        out += piece
+    return bytes(out)

@@ -113,5 +113,5 @@ class Ranges:
                 tuple(map(float, data["high"])),
                 tuple(map(str, data.get("saturating", ()))),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ConfigError(f"the ranges of the readings cannot be read: {error!r}") from error

@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
+from pehealth.errors import ConfigError
 from pehealth.experiments.steps import Phase, QueryTrace, Step
 from transport.interfaces import MAX_LAYER, MAX_STEP
 from transport.trace import Event, Trace
@@ -27,6 +28,9 @@ def queries_of(trace: Trace) -> tuple[QueryTrace, ...]:
 
     A party's program is cut where `layer` intervals end; what was computed after the last of them serves the layer of
     the message that it sends next, or that of the message before.
+
+    Raises:
+        ConfigError: a message was taken that had not arrived.
     """
     events: dict[Key, list[Event]] = defaultdict(list)
     for event in trace.events:
@@ -76,6 +80,8 @@ def _arrivals(events: Sequence[Event]) -> dict[str, deque[float]]:
 
 def _message(event: Event, arrivals: dict[str, deque[float]]) -> Step:
     taken = event.what == "taken"
+    if taken and not arrivals[event.peer]:
+        raise ConfigError(f"this trace cannot be read: {event.party} took a message of {event.peer} before it arrived")
     return Step(
         "take" if taken else "send",
         event.tag >> 16 & MAX_LAYER,

@@ -31,6 +31,7 @@ from pehealth.nets.layers import (
     Shape,
     Transpose,
 )
+from pehealth.nets.network_json import bad_form
 
 __all__ = [
     "LINEAR", "SHAPING", "Add", "Conv1d", "Conv2d", "Dense", "Layer", "MaxPool", "MeanPool", "Network", "Pad",
@@ -198,9 +199,9 @@ class Network:
         Raises:
             ConfigError: a field is missing, unknown or of the wrong type; every bad layer is listed.
         """
-        problems: list[str] = []
+        problems, readable = bad_form(data)
         layers: list[Layer] = []
-        for index, entry in enumerate(data.get("layers", ()), 1):
+        for index, entry in readable.items():
             try:
                 layers.append(_layer_from_json(entry))
             except (KeyError, TypeError, ValueError) as error:

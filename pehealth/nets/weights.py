@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,14 +16,18 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pehealth.codec.strict_json import parse_json
 from pehealth.crypto import fixed
 from pehealth.crypto.linear import Ints
 from pehealth.data.ranges import Floats, Ranges
 from pehealth.errors import ConfigError, RangeError
+from pehealth.nets.arrays_file import read_arrays
 from pehealth.nets.describe import Network
 from pehealth.nets.scales import Arithmetic, ScaleStep, scale_steps
 
 FORMAT = 1
+FLOATS = ("float32", "float64")
+"""What weights may be stored as."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +181,13 @@ def load(path: Path | IO[bytes]) -> Model:
     shown = str(path) if isinstance(path, Path) else getattr(path, "name", "the model")
     try:
         with path.open("rb") if isinstance(path, Path) else nullcontext(path) as stream:
-            arrays = _arrays(stream)
-        head = json.loads(arrays.pop("model.json").tobytes())
+            arrays = read_arrays(stream)
+        head = _head(arrays.pop("model.json").tobytes())
         if head["format"] != FORMAT:
-            raise ConfigError(f"{shown} has model format {head['format']}; this version reads {FORMAT}")
+            raise ConfigError(f"{shown} has model format {str(head['format'])[:40]}; this version reads {FORMAT}")
         network, ranges = Network.from_json(head["network"]), Ranges.from_json(head["ranges"])
         dataset = str(head["dataset"])
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{shown} is not a model file of pehealth: {error}") from error
     _check_names(shown, network, arrays)
     floats = {name: a.astype(np.float64) for name, a in arrays.items()}
@@ -194,19 +196,18 @@ def load(path: Path | IO[bytes]) -> Model:
     return Model(network, tuple(weights), tuple(biases), ranges, dataset)
 
 
-def _arrays(stream: IO[bytes]) -> dict[str, NDArray[Any]]:
-    if not zipfile.is_zipfile(stream):
-        raise ValueError("it is no .npz")
-    stream.seek(0)
-    with np.load(stream, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def _head(text: bytes) -> dict[str, Any]:
+    head = parse_json(text)
+    if not isinstance(head, dict) or not isinstance(head.get("dataset", ""), str):
+        raise TypeError("its description is no JSON object that names a data set")
+    return head
 
 
 def _check_names(shown: str, network: Network, arrays: Mapping[str, NDArray[Any]]) -> None:
     names = [f"{p.name}.{what}" for p in network.linear_layers for what in ("weight", "bias")]
     problems = [f"{shown}: {name} is missing" for name in names if name not in arrays]
     problems += [f"{shown}: {name} belongs to no layer" for name in arrays if name not in names]
-    problems += [f"{shown}: {n} holds {a.dtype}, not floats" for n, a in arrays.items() if a.dtype.kind != "f"]
+    problems += [f"{shown}: {n} holds {a.dtype}, not floats" for n, a in arrays.items() if a.dtype.name not in FLOATS]
     if problems:
         raise ConfigError(*problems)
 

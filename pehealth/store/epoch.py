@@ -13,8 +13,10 @@ from pathlib import Path
 
 from pehealth.errors import MaterialError
 from pehealth.store.database import sync_directory
+from pehealth.store.ranges import MOST
 
 _MAGIC = "pehealth-epoch-1"
+_MOST_DIGITS = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class EpochFile:
             return None
         except UnicodeDecodeError:
             words = []
-        if len(words) != 3 or words[0] != _MAGIC or not words[2].isdecimal():
+        except OSError as error:
+            raise MaterialError(f"{self.path} cannot be read: {error.strerror}") from error
+        if len(words) != 3 or words[0] != _MAGIC or not _is_generation(words[2]):
             raise MaterialError(f"{self.path} is damaged: retire the store and deal fresh material")
         return Epoch(words[1], int(words[2]))
 
@@ -74,3 +78,7 @@ class EpochFile:
                 f"{database} was put back from an older copy: generation {generation}, {self.path} has seen "
                 f"{seen.generation}; {remedy}"
             )
+
+
+def _is_generation(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < _MOST_DIGITS and int(word) <= MOST

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+MOST = 2**63 - 1
+"""Greatest end of a range: SQLite's numbers end there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
@@ -24,6 +27,21 @@ class Ranges:
             else:
                 merged.append((first, end))
         return cls(tuple(merged))
+
+    @classmethod
+    def read(cls, spans: object) -> Ranges:
+        """Return the union of half-open ranges that somebody else names as a list of pairs.
+
+        Raises:
+            ValueError: it is something else, or a number that no store can hold.
+        """
+        if not isinstance(spans, list | tuple):
+            raise ValueError("expected a list of ranges")  # noqa: TRY004 - bytes of a peer, not a caller's mistake
+        for span in spans:
+            whole = isinstance(span, list | tuple) and len(span) == 2 and all(type(number) is int for number in span)
+            if not (whole and 0 <= span[0] < span[1] <= MOST):
+                raise ValueError(f"expected ranges of two numbers, ascending, from 0 to {MOST}")
+        return cls.of((first, end) for first, end in spans)
 
     def __contains__(self, index: int) -> bool:
         place = bisect_right(self.spans, index, key=lambda span: span[0]) - 1

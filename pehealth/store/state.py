@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
+from pehealth.codec.strict_json import parse_json
 from pehealth.config import Party
 from pehealth.errors import MaterialError, PeerProtocolError
-from pehealth.store.ranges import Ranges
+from pehealth.store.ranges import MOST, Ranges
 
 STATE_BYTES = 4096
 """Bytes of a state on the wire: always the same, so that what it costs is known beforehand."""
@@ -60,12 +60,13 @@ class StoreState:
             PeerProtocolError: it is not a state.
         """
         try:
-            fields: dict[str, Any] = json.loads(data)
-            if {name: type(value) for name, value in fields.items()} != _NAMES:
+            fields = parse_json(data)
+            if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != _NAMES:
                 raise PeerProtocolError("the peer's store state has other fields or types than expected")
-            spans = [(int(first), int(end)) for first, end in fields["spent"]]
-            return cls(**{**fields, "party": Party(fields["party"]), "spent": Ranges.of(spans)})
-        except (ValueError, TypeError, AttributeError) as error:
+            if not 0 <= fields["generation"] <= MOST:
+                raise PeerProtocolError(f"the peer's store state has generation {fields['generation']}")
+            return cls(**{**fields, "party": Party(fields["party"]), "spent": Ranges.read(fields["spent"])})
+        except ValueError as error:
             raise PeerProtocolError(f"the peer's store state cannot be read: {error}") from error
 
     def resumes(self, peer: StoreState) -> bool:
