@@ -18,7 +18,7 @@ NAME, SENTENCE = 64, 400
 GREATEST = 2**63
 FIELDS: Mapping[str, int | type[int | float]] = {
     "address": NAME, "deployment": NAME, "model": NAME, "outcome": NAME, "peer": NAME,
-    "room": NAME, "who": NAME, "version_of_pehealth": NAME, "head": NAME, "why": SENTENCE,
+    "room": NAME, "who": NAME, "of": NAME, "version_of_pehealth": NAME, "head": NAME, "why": SENTENCE,
     "version": int, "query": int, "queries": int, "rounds": int, "left": int, "lines": int, "count": int,
     "seconds": float,
 }  # fmt: skip
@@ -31,7 +31,7 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "link_up": (INFO, ("room", "peer")),
     "link_down": (WARNING, ("room", "peer", "why")),
     "refused": (WARNING, ("who", "why")),
-    "refused_more": (WARNING, ("count",)),
+    "left_out": (WARNING, ("of", "count")),
     "deployed": (INFO, ("deployment", "model", "version")),
     "retired": (INFO, ("deployment", "model", "version", "queries")),
     "material_out": (WARNING, ("deployment", "left")),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from parties.operation.traffic import group_of
+
 LATE_SECONDS = 5.0
 """An event loop that is later than this does not serve its peers; it is what `/healthz` is bound to."""
 
@@ -68,11 +70,16 @@ class Health:
         """Ask this too."""
         self._probes.append(lacking)
 
+    def needs(self, peer: str) -> bool:
+        """Say whether nothing works without a peer."""
+        return peer in self._needed
+
     def links(self) -> Mapping[str, int]:
-        """Return how many links stand with each peer, over all rooms; needed peers without one have 0."""
+        """Return how many links stand with each peer, over all rooms; sensors together; 0 for a needed peer without."""
         counts = dict.fromkeys(self._needed, 0)
         for (_, peer), links in self._links.items():
-            counts[peer] = counts.get(peer, 0) + links
+            name = group_of(peer)
+            counts[name] = counts.get(name, 0) + links
         return counts
 
     def ailing(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from parties.operation.append_file import AppendFile
@@ -12,7 +12,7 @@ from parties.operation.events import line_of
 
 Clock = Callable[[], dt.datetime]
 BURST, SPAN_SECONDS = 20, 10.0
-"""So many events of a kind that strangers can cause are written in so many seconds; the others are counted."""
+"""So many events of a kind that strangers and clients can cause are written in so many seconds; others are counted."""
 
 
 def utc_now() -> dt.datetime:
@@ -54,7 +54,7 @@ class JsonLog:
 
 
 class Damped:
-    """Writes events that strangers can cause, so many in a while: a flood must not fill the disk.
+    """Writes events that strangers and clients can cause, so many in a while: a flood must not fill the disk.
 
     Args:
         log: where to.
@@ -66,20 +66,24 @@ class Damped:
         self._log, self._event, self._seconds = log, event, seconds
         self._since, self._written, self._left_out = seconds(), 0, 0
 
-    def write(self, fields: Mapping[str, object]) -> None:
+    def write(self, **fields: object) -> None:
         """Write the event, or count it."""
-        if self._seconds() - self._since >= SPAN_SECONDS:
-            self.flush()
+        self.tick()
         if self._written < BURST:
             self._written += 1
             self._log.write(self._event, **fields)
         else:
             self._left_out += 1
 
+    def tick(self) -> None:
+        """Begin a new span if it is time."""
+        if self._seconds() - self._since >= SPAN_SECONDS:
+            self.flush()
+
     def flush(self) -> None:
         """Say how many were left out, and begin a new span."""
         if self._left_out:
-            self._log.write(f"{self._event}_more", count=self._left_out)
+            self._log.write("left_out", of=self._event, count=self._left_out)
         self._since, self._written, self._left_out = self._seconds(), 0, 0
 
 

@@ -1,7 +1,7 @@
 """The metrics, in a registry of their own, in the text format of Prometheus; docs/operation.md has the table.
 
-Labels are names of models, peers and outcomes: few, and none is a submitter's. Built on the library
-`prometheus_client`, of the extra `[serve]`.
+Labels are names of models, peers and outcomes: few, and none is a submitter's: sensors are counted together. Built on
+the library `prometheus_client`, of the extra `[serve]`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
 
@@ -48,6 +49,7 @@ class Operator:
         self._version, self._log, self._audit, self._metrics = version, log, audit, metrics
         self._health, self._traffic = health, traffic
         self._refusals = Damped(log, "refused", seconds)
+        self._ups, self._downs = Damped(log, "link_up", seconds), Damped(log, "link_down", seconds)
         self._ready: bool | None = None
         self._failure = ""
         if audit is not None:
@@ -66,18 +68,20 @@ class Operator:
     def link_up(self, room: str, peer: str) -> None:
         """Log and count it."""
         self._health.link_up(room, peer)
-        self._log.write("link_up", room=room, peer=peer)
+        write = partial(self._log.write, "link_up") if self._health.needs(peer) else self._ups.write
+        write(room=room, peer=peer)
 
     def link_down(self, room: str, peer: str, why: str) -> None:
         """Log and count it."""
         self._health.link_down(room, peer, why)
-        self._log.write("link_down", room=room, peer=peer, why=why)
+        write = partial(self._log.write, "link_down") if self._health.needs(peer) else self._downs.write
+        write(room=room, peer=peer, why=why)
         if self._metrics:
             self._metrics.link_down()
 
     def refused(self, who: str, why: str) -> None:
         """Count it, and log it unless there are too many."""
-        self._refusals.write({"who": who, "why": why})
+        self._refusals.write(who=who, why=why)
         if self._metrics:
             self._metrics.refused()
 
@@ -151,6 +155,8 @@ class Operator:
             self._health.worst_seconds = max(late, self._health.worst_seconds)
             if late > SLOW_SECONDS:
                 self._log.write("slow_loop", seconds=late)
+            for damped in (self._refusals, self._ups, self._downs):
+                damped.tick()
             self._tell_readiness()
 
     async def keep_audit(self) -> None:
@@ -161,7 +167,8 @@ class Operator:
 
     def close(self) -> None:
         """Say that the party has stopped, and close the files."""
-        self._refusals.flush()
+        for damped in (self._refusals, self._ups, self._downs):
+            damped.flush()
         if self._audit:
             self._audit.close()
             self._tell_head(self._audit)

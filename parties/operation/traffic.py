@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pehealth.config import Party
 from transport.interfaces import Phase
 from transport.meter import Meter, MeterReport, Traffic
 
 SENT, RECEIVED = "sent", "received"
 Place = tuple[str, str]
 """Peer and direction."""
+
+
+def group_of(peer: str) -> str:
+    """Return a peer's name as a label: sensors are many, and when each of them sends is nobody's business."""
+    return str(Party.HMS) if peer.startswith(Party.HMS) else peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,9 @@ class TrafficWatch:
 
 def _add(sums: dict[Place, LinkTotals], report: MeterReport) -> None:
     for (link, number), traffic in report.sent.items():
-        _add_one(sums, (link[1], SENT), number, traffic)
+        _add_one(sums, (group_of(link[1]), SENT), number, traffic)
     for (link, number), traffic in report.received.items():
-        _add_one(sums, (link[0], RECEIVED), number, traffic)
+        _add_one(sums, (group_of(link[0]), RECEIVED), number, traffic)
 
 
 def _add_one(sums: dict[Place, LinkTotals], place: Place, number: int, traffic: Traffic) -> None:

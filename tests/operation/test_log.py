@@ -134,9 +134,9 @@ def test_a_flood_is_counted_not_written(tmp_path):
     log = JsonLog("E1", tmp_path / "log", noon)
     damped = Damped(log, "refused", lambda: clock[0])
     for _ in range(1000):
-        damped.write({"who": "10.0.0.7", "why": "it does not speak TLS"})
+        damped.write(who="10.0.0.7", why="it does not speak TLS")
     clock[0] = SPAN_SECONDS
-    damped.write({"who": "10.0.0.7", "why": "it does not speak TLS"})
+    damped.write(who="10.0.0.7", why="it does not speak TLS")
     rows = lines_of(tmp_path / "log")
-    assert [r["event"] for r in rows] == ["refused"] * BURST + ["refused_more", "refused"]
-    assert rows[BURST]["count"] == 1000 - BURST
+    assert [r["event"] for r in rows] == ["refused"] * BURST + ["left_out", "refused"]
+    assert (rows[BURST]["of"], rows[BURST]["count"]) == ("refused", 1000 - BURST)

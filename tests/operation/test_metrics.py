@@ -75,8 +75,9 @@ def test_health_links_and_material():
     assert (found["pehealth_ready", ()], found["pehealth_deployments", ()]) == (0, 1)
     assert found["pehealth_build_info", (("party", "E1"), ("version", "9.9.9"))] == 1
     assert found["process_start_time_seconds", ()] > 1e9
+    assert found["pehealth_links_up", (("peer", "HMS"),)] == 1
     health.link_down("d1", "HMS1", "goodbye")
-    assert ("pehealth_links_up", (("peer", "HMS1"),)) not in read(metrics)
+    assert ("pehealth_links_up", (("peer", "HMS"),)) not in read(metrics)
 
 
 def test_the_loop_s_worst_lateness_is_told_once():
@@ -106,6 +107,15 @@ def test_bytes_are_pulled_from_the_meters():
     assert found["pehealth_link_bytes_total", (link[0], ("kind", "control"), link[1])] == 10 + HEADER_BYTES
     assert found["pehealth_link_messages_total", link] == 2
     assert found["pehealth_link_bytes_total", (("direction", "received"), ("kind", "payload"), link[1])] == 7
+
+
+def test_sensors_are_counted_together():
+    """When each of them sends is nobody's business."""
+    traffic, meter = TrafficWatch(), Meter("E1")
+    traffic.watch("d1", meter)
+    for name in ("HMS1", "HMS2", "HMS77"):
+        meter.link(name, server=False).received(Tag(Phase.ONLINE, 0).pack(), 32, 1, 1, 0)
+    assert traffic.totals() == {("HMS", "received"): LinkTotals(96, 3 * HEADER_BYTES, 0, 3)}
 
 
 def test_counters_never_fall():

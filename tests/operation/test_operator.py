@@ -12,6 +12,7 @@ import trio.testing
 from parties.operation.audit_verify import verify
 from parties.operation.health import LATE_SECONDS
 from parties.operation.interface import Operation, Silent
+from parties.operation.log import BURST, SPAN_SECONDS
 from parties.operation.opening import open_operation
 from parties.operation.operator import HEAD_EVERY, Operator
 from pehealth.errors import ConfigError
@@ -97,6 +98,23 @@ async def test_ready_is_told_with_its_reasons(settings_of, autojump_clock):
         assert lacking(operator) == []
         operator.stopping()
         assert lacking(operator) == ["the party is stopping"]
+
+
+async def test_a_client_that_comes_and_goes_does_not_fill_the_log(settings_of, events_of, autojump_clock):
+    async with open_operation(settings_of()) as operator:
+        for _ in range(500):
+            operator.link_up("d1", "HMS1")
+            operator.link_down("d1", "HMS1", "a peer closed the link")
+        for _ in range(30):
+            operator.link_up("d1", "E2")
+            operator.link_down("d1", "E2", "a peer closed the link")
+        await trio.sleep(SPAN_SECONDS + 1.5)
+    rows = events_of()
+    assert sum(row.get("peer") == "HMS1" for row in rows) == 2 * BURST
+    assert sum(row.get("peer") == "E2" for row in rows) == 60
+    assert [(row["of"], row["count"]) for row in rows if row["event"] == "left_out"] == [
+        ("link_up", 500 - BURST), ("link_down", 500 - BURST),
+    ]  # fmt: skip
 
 
 async def test_a_late_event_loop_is_not_alive_until_it_catches_up(settings_of, events_of, mock_clock):
