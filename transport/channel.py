@@ -28,6 +28,9 @@ _REMEDIES = {
 }
 LAST_WORDS_SECONDS = 2.0
 """How long a goodbye or an abort may take, with the wait for the peer's end of file."""
+_MANY_FRAMES = 256
+_FRAME_SECONDS = 1e-5
+"""A read that brings many frames is followed by a pause: a flood of tiny ones leaves most of our time to others."""
 
 _Failure = Callable[[str], TransportError]
 
@@ -76,7 +79,7 @@ class Channel:
         self._waits = Waits(local, peer, self.limits, describe)
         self._failure: _Failure | None = None
         self._cause: BaseException | None = None
-        self._spoke = trio.current_time()
+        self._spoke = self._stopped = trio.current_time()
         self._room: trio.Event | None = None
         self._failed = trio.Event()
         self._ended = trio.Event()
@@ -124,14 +127,14 @@ class Channel:
             self._fail(self._closed_by_us)
 
     @property
-    def standing(self) -> bool:
-        """False once the link has ended, whoever ended it."""
-        return self._failure is None
-
-    @property
     def silence(self) -> float:
         """Seconds since anything came from the peer; 0 while we do not read ourselves."""
         return 0.0 if self._waits.stopped else trio.current_time() - self._waits.heard
+
+    @property
+    def blocked(self) -> float:
+        """Seconds for which we have not read, because what the peer has sent fills our buffer and nobody takes it."""
+        return trio.current_time() - self._stopped if self._waits.stopped else 0.0
 
     async def prove(self) -> Proof | None:
         """Ask again who the peer is and what speaks against it now; None where nothing is proven.
@@ -243,6 +246,8 @@ class Channel:
                     return
                 for frame in frames:
                     self._arrive(frame)
+                if len(frames) > _MANY_FRAMES:
+                    await trio.sleep(len(frames) * _FRAME_SECONDS)
                 if self._mail.full and not self._closing:
                     await self._wait_room()
         except TransportError as error:
@@ -279,7 +284,7 @@ class Channel:
 
     async def _wait_room(self) -> None:
         """Stop reading until something was taken: the peer may fill no more of our memory."""
-        self._room = trio.Event()
+        self._room, self._stopped = trio.Event(), trio.current_time()
         self._waits.stopped = f"{self._mail} wait to be taken, and {self._mail.most} bytes are allowed"
         await self._room.wait()
         self._room, self._waits.stopped = None, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class HostOptions:
         handshake_seconds: how long one caller may take to greet, and a party that we call to answer.
         guests: callers whose handshake is under way at one time; more wait in the system's queue.
         guests_each: the same of one remote address; more are turned away.
+        rude_seconds: for so long after a failed handshake its place counts as taken for its address.
         links: links in all rooms together; more callers are turned away.
         links_each: rooms in which one party may have its link.
         network: latency and bandwidth that are put on every link, handshake included.
@@ -51,7 +53,8 @@ class HostOptions:
     handshake_seconds: float = 10.0
     guests: int = 64
     guests_each: int = 16
-    links: int = 1024
+    rude_seconds: float = 1.0
+    links: int = 512
     links_each: int = 64
     network: Network = NETWORKS["none"]
     jitter: Jitter | None = None
@@ -97,6 +100,12 @@ class House:
         if network.shapes:
             stream = ShapedStream(stream, network, self.nursery, jitter)
         return Wire(stream, name, frame_bytes=CONTROL_LIMIT, stall_seconds=self.options.handshake_seconds)
+
+    def mistake(self, fault: BaseException) -> None:
+        """Report an exception that should not have come, by type and place alone: its text may hold anything."""
+        frame = traceback.extract_tb(fault.__traceback__)[-1:]
+        where = f" in {frame[0].name}, line {frame[0].lineno} of {frame[0].filename}" if frame else ""
+        self.report(f"a mistake of ours, please report it: {type(fault).__name__}{where}")
 
     def pause(self, seconds: float) -> float:
         """Return between a half and one and a half of `seconds`, as chance has it."""

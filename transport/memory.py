@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trio
 
-from transport.errors import AddressUnusable
+from transport.errors import AddressUnusable, PeerLost
 
 _MOST_BUFFERED = 2**20
 
@@ -173,7 +173,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
         self._send, self._receive = trio.open_memory_channel[trio.abc.Stream](2**10)
 
     def offer(self, stream: trio.abc.Stream) -> None:
-        """Put a caller's stream in the queue."""
+        """Put a caller's stream in the queue. Raises trio.WouldBlock if it is full."""
         self._send.send_nowait(stream)
 
     async def accept(self) -> trio.abc.Stream:
@@ -184,6 +184,9 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
         """Take no more calls."""
         self._hub.remove(self.address)
         self._send.close()
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                await self._receive.receive_nowait().aclose()
         await trio.lowlevel.checkpoint()
 
 
@@ -209,7 +212,10 @@ class MemoryHub:
         while address not in self._listeners:
             await self._changed.park()
         ours, theirs = memory_pair()
-        self._listeners[address].offer(theirs)
+        try:
+            self._listeners[address].offer(theirs)
+        except trio.WouldBlock as error:
+            raise PeerLost("connection refused: too many callers wait") from error
         return ours
 
     def remove(self, address: str) -> None:

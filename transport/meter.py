@@ -18,6 +18,10 @@ Link = tuple[str, str]
 """Who sends and who receives."""
 
 _LIVE_LAYERS = 4096
+_MOST_TAGS = 2**14
+"""Tags of one direction that are counted one by one, and that a peer can make up; more are counted as one."""
+_OTHER_TAGS = 0x3FFFFFFF
+"""Layer and step of that one, in each phase."""
 Key = TypeVar("Key")
 
 
@@ -71,6 +75,9 @@ class LinkMeter:
     @staticmethod
     def _count(table: dict[int, list[int]], number: int, size: int) -> None:
         row = table.get(number)
+        if row is None and len(table) >= _MOST_TAGS:
+            number |= _OTHER_TAGS
+            row = table.get(number)
         if row is None:
             table[number] = [size, 1]
         else:

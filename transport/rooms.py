@@ -23,6 +23,7 @@ from transport.wire import Wire
 
 _MOST_REMEMBERED = 256
 """Peers of a room whose last error is kept."""
+_LEAST_SECONDS = 1.0
 _REPLACED = "replaced by a newer link of the same party"
 
 
@@ -106,6 +107,8 @@ class Room:
 
         Args:
             reason: is told to the peers, whose waits then raise PeerAbort; without one they are told goodbye.
+
+        A task that serves a link of this very room is cancelled by the call, as all of them are.
         """
         await self.part(self.spec.hello.local, reason)
 
@@ -142,13 +145,12 @@ class Room:
         if peer != own and not self.spec.expects(peer):
             raise Refused(f"{own} does not expect a call from {peer} in {self.name}")
         old = self._standing.get(peer)
-        if old is None:
-            if self._house.held[peer] >= options.links_each:
-                raise Refused(f"{own} has {options.links_each} links to {peer} already, in as many rooms, and no more")
-            if self._house.held.total() >= options.links:
-                raise Refused(f"{own} has {options.links} links already and no more: try again later")
-        elif proof is None and old.channel.silence < 2 * old.channel.limits.keepalive_seconds:
+        if old is not None and proof is None and old.channel.silence < 2 * old.channel.limits.keepalive_seconds:
             raise Refused(f"{own} is linked to a {peer} already: is it running twice?")
+        if self._house.held[peer] >= options.links_each:
+            raise Refused(f"{own} has {options.links_each} links to {peer} already, and no more at a time")
+        if old is None and self._house.held.total() >= options.links:
+            raise Refused(f"{own} has {options.links} links already, and no more at a time")
         return self.spec.hello.to(peer)
 
     def add(self, peer: str, wire: Wire) -> StandingLink:
@@ -156,10 +158,10 @@ class Room:
         own, spec = self.spec.hello.local, self.spec
         if self._closed:
             raise Refused(f"{own} has closed {self.name}: {self._closed}")
-        before = self._standing.get(peer)
-        if before is not None:
-            before.end(_REPLACED)
-            self._house.nursery.start_soon(before.leave, own, _REPLACED)
+        old = self._standing.get(peer)
+        if old is not None:
+            old.end(_REPLACED)
+            self._house.nursery.start_soon(old.leave, own, _REPLACED)
         server = own in spec.servers and peer in spec.servers
         channel = Channel(
             wire,
@@ -171,6 +173,7 @@ class Room:
             observer=spec.observer,
             describe=spec.describe,
         )
+        before = [link for link in self._ending if link.channel.peer == peer]
         link = self._standing[peer] = StandingLink(channel, self._on_link, self._house, self._lose)
         self._house.held[peer] += 1
         self._errors.pop(peer, None)
@@ -184,11 +187,17 @@ class Room:
         """Return the links that stand now."""
         return list(self._standing.values())
 
-    async def _keep(self, link: StandingLink, before: StandingLink | None) -> None:
+    async def _keep(self, link: StandingLink, before: Collection[StandingLink]) -> None:
+        """Keep one link to its end. It takes up its place for a moment at least: nobody can link all the time."""
+        peer, held, until = link.channel.peer, self._house.held, trio.current_time() + _LEAST_SECONDS
         try:
             await link.keep(before)
         finally:
             self._ending.discard(link)
+        await trio.sleep_until(until)
+        held[peer] -= 1
+        if not held[peer]:
+            del held[peer]
 
     def _lose(self, link: StandingLink) -> None:
         """Forget a link that has just ended."""
@@ -196,10 +205,6 @@ class Room:
         if self._standing.get(peer) is link:
             del self._standing[peer]
         self._ending.add(link)
-        held = self._house.held
-        held[peer] -= 1
-        if not held[peer]:
-            del held[peer]
         self._note(peer, link.why)
         if self._house.options.link_down is not None:
             self._house.options.link_down(self.name, peer, link.why)
@@ -213,7 +218,7 @@ class Room:
 
     async def _keep_calling(self, peer: str, address: str) -> None:
         """Keep a link to `peer`, for ever: what it refuses today it may take tomorrow."""
-        pause = FIRST_PAUSE
+        house, pause = self._house, FIRST_PAUSE
         while True:
             began = trio.current_time()
             try:
@@ -225,7 +230,9 @@ class Room:
                 pause = LONGEST_PAUSE
             except TransportError:
                 pass
-            await trio.sleep(self._house.pause(pause))
+            except Exception as error:  # noqa: BLE001  (whatever it is, we call again)
+                house.mistake(error)
+            await trio.sleep(house.pause(pause))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _call(self, peer: str, address: str) -> StandingLink:

@@ -11,6 +11,7 @@ actors of one process.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ import trio
 
 from transport.carrier import Carrier, Listener, LocatedStream, caller
 from transport.channel import Channel
-from transport.errors import AddressUnusable, TransportError
+from transport.errors import AddressUnusable, HandshakeMismatch, LinkClosed, TransportError
 from transport.greeting import blame, greeting
 from transport.handshake import PROTOCOL_VERSION, Hello, is_name
 from transport.hosting import HostOptions, House
@@ -31,7 +32,6 @@ from transport.wire import Wire
 __all__ = ["Channel", "Host", "HostOptions", "Room", "RoomSpec", "open_host"]
 
 _ACCEPT_PAUSE = 0.05
-_SECOND_LOOK_SECONDS = 1.0
 _MOST_CLOSED = 64
 """Rooms that were closed and whose reason is still told to callers."""
 
@@ -68,7 +68,10 @@ class Host:
 
         Raises:
             ValueError: the room is open already, or is of another party than the host.
+            LinkClosed: the host is ending.
         """
+        if self._door.cancel_called:
+            raise LinkClosed(f"{self.local}: no room can be opened any more: we are stopping")
         if spec.hello.local != self.local:
             raise ValueError(f"{self.local} cannot open a room as {spec.hello.local}")
         if spec.hello.run in self.rooms:
@@ -77,15 +80,15 @@ class Host:
         room = self.rooms[spec.hello.run] = Room(self._house, spec, on_link, self._forget)
         return room
 
-    async def recheck(self) -> list[str]:
+    async def recheck(self, second_look: float = 1.0) -> list[str]:
         """End each link whose peer's certificate has expired or was revoked since; return whose and why.
 
         The list of revoked certificates is read again. One that cannot be used speaks against every peer, as it does
-        in a handshake; a second look a second later sees to a list that is just being copied.
+        in a handshake; a second look so many seconds later sees to a list that is just being copied.
         """
         objections = await self._objections(self._links())
         if objections:
-            await trio.sleep(_SECOND_LOOK_SECONDS)
+            await trio.sleep(second_look)
             objections = await self._objections([link for link, _ in objections])
         async with trio.open_nursery() as nursery:
             for link, why in objections:
@@ -146,7 +149,7 @@ class Host:
                 self._house.refuse("a caller", f"accepting failed: {error}")
                 await trio.sleep(_ACCEPT_PAUSE)
                 continue
-            where = stream.remote if isinstance(stream, LocatedStream) else ""
+            where = _neighbourhood(stream.remote) if isinstance(stream, LocatedStream) else ""
             if where and self._guests[where] >= options.guests_each:
                 places.release()
                 self._house.refuse(where, f"{options.guests_each} callers from {where} are greeting already")
@@ -157,6 +160,7 @@ class Host:
 
     async def _welcome(self, stream: trio.abc.Stream, where: str, places: trio.Semaphore) -> None:
         wire = self._house.wire(stream, caller(stream))
+        rude = False
 
         def failed(error: TransportError) -> None:
             self._house.refuse(wire.peer, str(error))
@@ -165,13 +169,21 @@ class Host:
             async with greeting(wire, self.local, self._house.options.handshake_seconds, failed):
                 theirs = await respond(wire, lambda theirs: self._answer(theirs, wire))
                 self._room(theirs.run).add(theirs.local, wire)
+        except (Refused, HandshakeMismatch):
+            pass
         except TransportError:
-            return
+            rude = True
+        except Exception as error:  # noqa: BLE001  (whatever a caller brings about, others may still be let in)
+            self._house.mistake(error)
+            rude = True
         finally:
             places.release()
-            self._guests[where] -= 1
-            if not self._guests[where]:
-                del self._guests[where]
+        if rude and where:
+            # Who does not greet cannot call again and again: its address keeps the place for a moment.
+            await trio.sleep(self._house.options.rude_seconds)
+        self._guests[where] -= 1
+        if not self._guests[where]:
+            del self._guests[where]
 
     def _answer(self, theirs: Hello, wire: Wire) -> Hello:
         """Return our greeting for a caller. Raises Refused."""
@@ -187,6 +199,17 @@ class Host:
         if name not in self.rooms:
             raise Refused(f"{self.local} has no deployment {shown}")
         return self.rooms[name]
+
+
+def _neighbourhood(remote: str) -> str:
+    """Return what counts as one caller's address: one of IPv4, or the 64 bits of IPv6 that one customer has."""
+    try:
+        address = ipaddress.ip_address(remote.partition("%")[0])
+    except ValueError:
+        return remote
+    if address.version == 4:
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 @asynccontextmanager

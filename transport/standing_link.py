@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import trio
 
@@ -37,20 +36,24 @@ class StandingLink:
         self.why = ""
         self.over = trio.Event()
         self._on_link, self._house, self._gone = on_link, house, gone
-        self._serving = trio.CancelScope()
+        self._serving, self._watching = trio.CancelScope(), trio.CancelScope()
         self.served = trio.Event()
 
-    async def keep(self, before: StandingLink | None) -> None:
-        """Run the channel and serve it, until it ends; `before` is the link that this one replaces."""
+    async def keep(self, before: Collection[StandingLink]) -> None:
+        """Run the channel and serve it, until it ends; `before`: earlier links of the same peer."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.channel.run)
                 nursery.start_soon(self._serve, before)
+                nursery.start_soon(self._watch)
                 end = await self.channel.wait_end()
                 self.end(str(end))
                 await self.channel.aclose()
+        except Exception as error:  # noqa: BLE001  (whatever it is, it costs this link only)
+            self._house.mistake(_fault(error))
         finally:
             self.end("our process stops")
+            await self.channel.aclose()
             self.over.set()
 
     async def leave(self, origin: str, reason: str) -> None:
@@ -66,15 +69,25 @@ class StandingLink:
         if not self.why:
             self.why = why
             self._serving.cancel()
+            self._watching.cancel()
             self._gone(self)
 
-    async def _serve(self, before: StandingLink | None) -> None:
-        """Serve the link once the one before is served no more: never two at a time for one peer."""
+    async def _watch(self) -> None:
+        """End the link once nobody has taken for long what fills our buffer: a peer could keep its place for ever."""
+        channel, seconds = self.channel, self.channel.limits.deadline_seconds
+        with self._watching:
+            while channel.blocked < seconds:  # noqa: ASYNC110  (time alone can tell)
+                await trio.sleep(max(seconds - channel.blocked, 1.0))
+        if not self._watching.cancel_called:
+            await self.leave(channel.local, f"nobody took what {channel.peer} has sent for {seconds:g} s")
+
+    async def _serve(self, before: Collection[StandingLink]) -> None:
+        """Serve the link once those before are served no more: never two at a time for one peer."""
         failure: Exception | None = None
         try:
             with self._serving:
-                if before is not None:
-                    await before.served.wait()
+                for link in before:
+                    await link.served.wait()
                 if self._on_link is not None:
                     await self._on_link(self.channel)
         except Exception as error:  # noqa: BLE001  (whatever it is, it costs this link only)
@@ -89,10 +102,8 @@ class StandingLink:
         fault = _fault(failure)
         ours = not hasattr(fault, "exit_code")
         if ours:
-            frame = traceback.extract_tb(fault.__traceback__)[-1:]
-            where = f" in {frame[0].name}, line {frame[0].lineno} of {frame[0].filename}" if frame else ""
-            self._house.report(f"a mistake of ours, please report it: {type(fault).__name__}{where}")
-        if self.channel.standing or ours:
+            self._house.mistake(fault)
+        if ours or not self.channel.ended:
             await self.leave(*blame(fault, self.channel.local))
 
 

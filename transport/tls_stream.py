@@ -20,6 +20,8 @@ from transport.tls_errors import explain
 
 _READ_BYTES = 128 * 2**10
 _LINGER_SECONDS = 1.0
+_MOST_UNASKED = 4096
+"""Bytes that OpenSSL may want to answer by itself before we send again: a peer can ask for new keys all the time."""
 _PROTOCOL_VERSION_ALERT = bytes.fromhex("15030300020246")
 
 
@@ -122,6 +124,8 @@ class TlsStream(trio.abc.Stream):
         """Return what can be read now, None if more must come first. A record holds 16 KiB, so several are joined."""
         parts: list[bytes] = []
         size = 0
+        if self._outgoing.pending > _MOST_UNASKED:
+            raise trio.BrokenResourceError("TLS: the other end asks for new keys all the time")
         try:
             while size < most:
                 part = self._tls.read(most - size)

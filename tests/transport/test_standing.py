@@ -100,7 +100,7 @@ async def test_rooms_of_one_host_share_a_door_and_nothing_else(autojump_clock: t
         assert sorted(one.links) == ["E2"]
         await one.close()
         assert sorted(other.links) == ["E2", "HC"]
-        assert left.standing
+        assert not left.ended
         assert sorted(first.rooms) == ["bb"]
 
 
@@ -118,7 +118,7 @@ async def test_a_caller_of_an_unknown_room_is_told_and_calls_again(autojump_cloc
         again = [line for (line,) in events.of("report") if line.startswith("E2: no link to E1")]
         assert again == [f"E2: no link to E1 (E1) in {CLINIC}, calling again: E1 stopped: {why}"]
         first.open_room(room_of("E1"))
-        assert (await room.link("E1", 5)).standing
+        assert not (await room.link("E1", 5)).ended
 
 
 async def test_a_link_that_is_cut_comes_back_and_its_service_too(autojump_clock: trio.abc.Clock) -> None:
@@ -141,7 +141,7 @@ async def test_a_link_that_is_cut_comes_back_and_its_service_too(autojump_clock:
         await trio.sleep(1)
         assert (await room.link("E2", 1)) is not old
         assert served == [room.links["E2"]]
-        assert not old.standing
+        assert old.ended
         downs = [why for name, peer, why in events.of("down") if (name, peer) == (CLINIC, "E2")]
         assert len(downs) == 1
         assert "E1: E2 closed the link without a goodbye" in downs[0]
@@ -253,8 +253,8 @@ async def test_a_service_that_fails_costs_its_own_link_only(
         channel = await second.open_room(room_of("E2")).link("E1", 1)
         with pytest.raises(PeerAbort, match=told):
             await hear(channel)
-        assert other.standing
-        assert (await room.link("E2", 1)).standing
+        assert not other.ended
+        assert not (await room.link("E2", 1)).ended
         reports = [line for (line,) in events.of("report") if "mistake" in line]
         assert len(reports) == ("internal" in told)
         assert "37.2" not in str(events)
