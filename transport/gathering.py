@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
@@ -209,16 +209,21 @@ class Gathering:
             stream = ShapedStream(stream, network, self._nursery, jitter)
         return Wire(stream, name, frame_bytes=CONTROL_LIMIT)
 
-    def _handshake(self, wire: Wire, note: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _handshake(self, wire: Wire, note: Callable[[str], None]) -> AsyncIterator[None]:
         """Do a handshake in the block; a HandshakeMismatch ends the gathering: who does not agree will not later."""
 
         def failed(error: TransportError) -> None:
-            if isinstance(error, HandshakeMismatch):
-                self._stop(error)
-            else:
+            if not isinstance(error, HandshakeMismatch):
                 note(str(error))
 
-        return greeting(wire, self._hello.local, self._options.handshake_seconds, failed)
+        try:
+            async with greeting(wire, self._hello.local, self._options.handshake_seconds, failed):
+                yield
+        except HandshakeMismatch as error:
+            # Not before the other end was told: it should hear of this, not of a party that has left.
+            self._stop(error)
+            raise
 
     def _add(self, peer: str, wire: Wire) -> None:
         own, options = self._hello.local, self._options
