@@ -28,18 +28,24 @@ STALE_SECONDS = 30.0
 """A link that was silent for so long is made anew before it is used: the other end may have given it up."""
 _BUSY_SECONDS = 0.05
 _MOST_BUSY_SECONDS = 1.0
-_FINAL = ("ConfigError", "RangeError", "Draining")
+_PAUSE_SECONDS = 0.1
+_MOST_PAUSE_SECONDS = 2.0
+_FINAL = ("ConfigError", "RangeError")
 """Kinds of refusal that another query number would not mend."""
+PEER_LOST = 3
+"""The exit code of what may mend by itself."""
 
 
 class Refused(PehealthError):
     """A party has answered a request with an error; `kind` is the error's class at its end."""
 
-    exit_code = 3
+    exit_code = PEER_LOST
 
     def __init__(self, party: str, reply: Reply) -> None:
         self.party, self.kind = party, reply.kind
-        super().__init__(f"{party}: {reply.error}")
+        self.exit_code = reply.code if reply.code in (2, 3, 4) else PEER_LOST
+        known = " stopped: " in reply.error or reply.error.startswith(f"{party}: ")
+        super().__init__(reply.error if known else f"{party}: {reply.error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +146,8 @@ class Sensor:
                 model = self._ready(until)
                 number, answer = self._try(model, model.batch_of(readings), until)
             except (Refused, TransportError) as error:
-                if isinstance(error, TransportError):
-                    self._forget()
+                if isinstance(error, TransportError) or error.kind == "Draining":
+                    self._forget()  # and look anew: a model that is being retired may have a successor
                 final = isinstance(error, Refused) and error.kind in _FINAL
                 if final or retries == self._retries or time.monotonic() >= until:
                     raise
@@ -154,14 +160,22 @@ class Sensor:
             self._forget(politely=True)
         if self._model is not None and self._links:
             return self._model
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                return self._connect(until)
+            except TransportError as error:
+                self._forget()
+                if error.exit_code != PEER_LOST or time.monotonic() + pause >= until:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _MOST_PAUSE_SECONDS)
+
+    def _connect(self, until: float) -> Described:
         model = self._find(until)
-        try:
-            for peer in ("HC", *SERVERS):
-                hello = Hello(self.settings.party, ROLE, model.room, model.fields, peer)
-                self._links[peer] = open_link(self.settings.peers[peer], hello, self.settings.tls, until)
-        except TransportError:
-            self._forget()
-            raise
+        for peer in ("HC", *SERVERS):
+            hello = Hello(self.settings.party, ROLE, model.room, model.fields, peer)
+            self._links[peer] = open_link(self.settings.peers[peer], hello, self.settings.tls, until)
         return model
 
     def _find(self, until: float) -> Described:

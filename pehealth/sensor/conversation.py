@@ -24,12 +24,13 @@ _DEPTH = 1
 
 
 class Reply(NamedTuple):
-    """What a party answers to request number `n`: a result, or an error with its kind."""
+    """What a party answers to request number `n`: a result, or an error with its kind and exit code."""
 
     n: int
     ok: Mapping[str, Any] | None
-    error: str
-    kind: str
+    error: str = ""
+    kind: str = ""
+    code: int = 0
 
 
 @dataclass(slots=True)
@@ -145,8 +146,10 @@ def decode_reply(payload: bytes, peer: str) -> Reply:
     if isinstance(message, dict) and type(message.get("n")) is int:
         ok, words, kind = message.get("ok"), message.get("error"), message.get("kind")
         if isinstance(ok, dict) and words is None:
-            return Reply(message["n"], ok, "", "")
-        if ok is None and isinstance(words, str) and isinstance(kind, str):
-            shown = "".join(c if c.isprintable() else "?" for c in words[:MAX_TEXT])
-            return Reply(message["n"], None, shown, kind[:MAX_NAME])
+            return Reply(message["n"], ok)
+        origin, code = message.get("origin", ""), message.get("code")
+        if ok is None and isinstance(words, str) and isinstance(kind, str) and isinstance(origin, str):
+            first = f"{origin[:MAX_NAME]} stopped: " if origin else ""
+            shown = "".join(c if c.isprintable() else "?" for c in first + words[:MAX_TEXT])
+            return Reply(message["n"], None, shown, kind[:MAX_NAME], code if type(code) is int else 0)
     raise FrameError(f"reply from {peer}: expected a number and a result or an error, came something else")

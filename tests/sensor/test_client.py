@@ -82,16 +82,53 @@ async def test_the_last_failure_is_told_after_the_last_try(serve, new_service) -
     async with serve(new_service(refuse=refuse)) as service:
         with pytest.raises(Refused, match=r"^E1: the link to E2 broke$") as caught:
             await submit(sensor_of(service, retries=1), [1, 2, 3])
-    assert caught.value.kind == "PeerLost"
+    assert (caught.value.kind, caught.value.exit_code) == ("PeerLost", 3)
     assert service.asked["E1", "submit"] == 2
 
 
 async def test_no_other_number_is_spent_where_none_would_help(serve, new_service) -> None:
-    refuse = refusal("E1", "Draining", "it stops")
+    refuse = refusal("E1", "ConfigError", "not for you")
     async with serve(new_service(refuse=refuse)) as service:
-        with pytest.raises(Refused, match="it stops"):
+        with pytest.raises(Refused, match="not for you"):
             await submit(sensor_of(service), [1, 2, 3])
     assert service.asked["E1", "submit"] == 1
+
+
+async def test_a_model_that_is_retired_is_looked_up_anew(serve, new_service) -> None:
+    refuse = refusal("E1", "Draining", "the model is being retired", times=1)
+    async with serve(new_service(refuse=refuse)) as service:
+        (receipt,) = await submit(sensor_of(service), [1, 2, 3])
+    assert receipt.retries == 1
+    assert service.asked["HC", "models"] == 2
+
+
+async def test_a_party_that_starts_late_is_waited_for(serve, new_service) -> None:
+    service = new_service(addresses=dict.fromkeys(("HC", "E1", "E2"), "127.0.0.1:9"))
+    sensor, tried = sensor_of(service), trio.Event()
+    portal = trio.lowlevel.current_trio_token()
+    connect = sensor._connect
+
+    def connect_and_tell(until: float):
+        try:
+            return connect(until)
+        except PeerLost:
+            portal.run_sync_soon(tried.set)
+            raise
+
+    sensor._connect = connect_and_tell
+    receipts = []
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            receipts.extend(await submit(sensor, [1, 2, 3]))
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(run)
+        await tried.wait()
+        async with serve(new_service()) as started:
+            sensor.settings.peers.update(started.addresses)
+            await trio.sleep_forever()
+    assert receipts[0].retries == 0
 
 
 async def test_a_busy_server_is_asked_again_under_the_same_number(serve, new_service) -> None:
@@ -117,8 +154,9 @@ async def test_who_is_not_there_or_of_another_deployment_is_named(serve, new_ser
         await submit(sensor_of(service, seconds=1, retries=0), [1, 2, 3])
     async with serve(new_service()) as service:
         service.deployment, sensor = "south", sensor_of(service)
+        stranger = type(service)(addresses=service.addresses)
         with pytest.raises(PeerAbort, match="HC has no deployment north-clinic"):
-            await submit(sensor_of(type(service)(addresses=service.addresses), retries=0), [1, 2, 3])
+            await submit(sensor_of(stranger, retries=0, seconds=0.5), [1, 2, 3])
         service.card["settings"] = "cd"
         sensor = sensor_of(service, retries=0)
         sensor._wanted = ("dermatology", None)
@@ -150,9 +188,9 @@ async def test_over_mutual_tls(serve, new_service, issue) -> None:
         with pytest.raises(TlsFailed, match=r"TLS with HC: our certificate .* was not issued by its authority"):
             await submit(sensor_of(service, issue("HMS1", trustme.CA()), retries=0), [1, 2, 3])
         with pytest.raises(PeerAbort, match=r"(?i)its certificate names hms2"):
-            await submit(sensor_of(service, issue("HMS2"), retries=0), [1, 2, 3])
+            await submit(sensor_of(service, issue("HMS2"), retries=0, seconds=0.5), [1, 2, 3])
         with pytest.raises((PeerLost, TlsFailed)):
-            await submit(sensor_of(service, None, retries=0), [1, 2, 3])
+            await submit(sensor_of(service, None, retries=0, seconds=0.5), [1, 2, 3])
         service.addresses["HC"], service.addresses["E1"] = service.addresses["E1"], service.addresses["HC"]
         with pytest.raises(TlsFailed, match=r"(?i)TLS with HC: its certificate names e1"):
             await submit(sensor_of(service, issue("HMS1"), retries=0), [1, 2, 3])
