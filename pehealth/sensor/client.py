@@ -94,6 +94,7 @@ class Sensor:
         self._links: dict[str, Link] = {}
         self._model: Described | None = None
         self._numbers: list[int] = []
+        self._session, self._requests = secrets.token_hex(8), 0
         self._past = {"sent": 0, "received": 0}
 
     @classmethod
@@ -141,6 +142,7 @@ class Sensor:
         """
         began = time.monotonic()
         until = began + self.settings.seconds
+        self._requests += 1
         for retries in range(self._retries + 1):
             try:
                 model = self._ready(until)
@@ -203,7 +205,8 @@ class Sensor:
         number = self._numbers.pop(0)
         key = secrets.token_bytes(KEY_BYTES)
         messages = {"E1": key, "E2": second_share(values, model.ring, key)}
-        waiting = {"HC": self._links["HC"].ask("expect", until, index=number)}
+        request = f"{self._session}-{self._requests}"
+        waiting = {"HC": self._links["HC"].ask("expect", until, index=number, request=request)}
         for server in SERVERS:
             waiting[server] = self._upload(server, number, messages[server], until)
         answer: Mapping[str, Any] = {}
@@ -217,6 +220,8 @@ class Sensor:
                 # The same message under the same number: the server has not taken it.
                 waiting[party] = self._upload(party, number, messages[party], until)
             elif reply.ok is None:
+                if "HC" in waiting:
+                    self._links["HC"].ask("give_up", until, index=number)
                 raise Refused(party, reply)
             elif party == "HC":
                 answer = reply.ok
@@ -261,6 +266,7 @@ class Sensor:
             else:
                 link.drop()
         self._links = {}
+        self._numbers = []  # the centre tells us again what we have not used
 
     def _count(self, link: Link) -> None:
         self._past["sent"] += link.sent

@@ -64,6 +64,7 @@ class Service:
     callers: list[str] = field(default_factory=list)
     arrived: dict[int, trio.Event] = field(default_factory=dict)
     leased: int = 100
+    requests: list[str] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
 
     def event(self, index: int) -> trio.Event:
@@ -86,6 +87,9 @@ class Service:
         if asked["ask"] == "lease":
             first, self.leased = self.leased, self.leased + asked["count"]
             return {"n": asked["n"], "ok": {"spans": [[first, self.leased]]}}
+        if asked["ask"] == "give_up":
+            return {"n": asked["n"], "ok": {}}
+        self.requests.append(asked["request"])
         await self.event(index).wait()
         total = sum(self.shares[index].values()) & np.uint64(2**RING - 1)
         return {"n": asked["n"], "ok": {"logits": total.reshape(-1).tolist()}}

@@ -74,6 +74,9 @@ async def test_a_query_that_fails_is_tried_again_under_another_number_and_other_
     async with serve(new_service(refuse=refuse)) as service:
         (receipt,) = await submit(sensor_of(service), [1, 2, 3])
     assert (receipt.query, receipt.retries) == (101, 1)
+    assert service.asked["HC", "give_up"] == 1
+    # The centre can tell that both are the same request.
+    assert service.requests[0] == service.requests[1]
     assert service.shares[100]["E1"].tolist() != service.shares[101]["E1"].tolist()
 
 
@@ -202,7 +205,7 @@ async def test_a_party_without_tls_is_told_apart(serve, new_service, issue) -> N
             await submit(sensor_of(service, issue("HMS1"), retries=0), [1, 2, 3])
 
 
-async def test_links_that_broke_are_made_anew_and_the_lease_is_kept(serve, new_service) -> None:
+async def test_links_that_broke_are_made_anew_and_the_lease_is_asked_for_again(serve, new_service) -> None:
     async with serve(new_service()) as service:
         sensor = sensor_of(service)
 
@@ -214,7 +217,7 @@ async def test_links_that_broke_are_made_anew_and_the_lease_is_kept(serve, new_s
                 return sensor.submit([1, 2, 3])
 
         receipt = await trio.to_thread.run_sync(work)
-    assert service.asked["HC", "lease"] == 1
+    assert service.asked["HC", "lease"] == 2
     assert receipt.retries == 1
 
 
