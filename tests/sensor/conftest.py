@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,7 +173,8 @@ async def _answer(nursery: trio.Nursery, service: Service, party: str, channel: 
         reply = await service.reply(party, channel, asked)
         if reply is not None and party not in service.silent:
             async with lock:
-                await channel.send(REPLY, msgpack.packb(reply), REPLIES, Clock())
+                with suppress(TransportError):
+                    await channel.send(REPLY, msgpack.packb(reply), REPLIES, Clock())
 
     while True:
         try:
