@@ -27,6 +27,10 @@ class ServiceSettings:
         in_flight_each: the same of one client.
         prepared: queries of each client that are made ready ahead.
         requests: most requests of one peer that are served at a time; more wait unread.
+        links: most links of all peers and deployments together; more callers are refused.
+        links_each: the same of one peer, which may make as many anew in a second.
+        guests: callers that may greet at one time; more wait.
+        guests_each: the same of one address; more are turned away.
         query_seconds: a query that is not done by then has failed.
         drain_seconds: how long what is under way may still take once the party is told to stop, or a model to retire.
         low, high: HC alone: material is dealt when fewer queries than `low` are left, until `high` are.
@@ -39,6 +43,10 @@ class ServiceSettings:
     in_flight_each: int = 8
     prepared: int = 8
     requests: int = 64
+    links: int = 512
+    links_each: int = 64
+    guests: int = 64
+    guests_each: int = 16
     query_seconds: float = 30.0
     drain_seconds: float = 30.0
     low: int = 64
@@ -61,6 +69,10 @@ def read_service(top: TomlReader, limits: TomlReader, deadlines: TomlReader) -> 
         in_flight_each=count("in_flight_each", 4096),
         prepared=count("prepared", 4096),
         requests=count("requests", 4096),
+        links=count("links", 65_536),
+        links_each=count("links_each", 65_536),
+        guests=count("guests", 4096),
+        guests_each=count("guests_each", 4096),
         query_seconds=deadlines.number("query", default.query_seconds, 0.1, DAY_SECONDS),
         drain_seconds=deadlines.number("drain", default.drain_seconds, 0.0, DAY_SECONDS),
         low=low,

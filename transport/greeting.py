@@ -32,7 +32,7 @@ async def greeting(
         await give_up(wire, local, "" if gone else str(error))
         raise
     except BaseException:
-        await give_up(wire, local, "the party that was called has stopped waiting")
+        await give_up(wire, local, "it does not wait for this handshake any more")
         raise
 
 

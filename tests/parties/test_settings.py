@@ -74,7 +74,17 @@ def test_the_example_of_e1_shows_every_default() -> None:
         assert f"= {value:_}" in text
     service = ServiceSettings()
     assert f"= {service.parameters_bytes:_}" in text
-    for key in ("models", "in_flight", "in_flight_each", "prepared", "requests"):
+    for key in (
+        "models",
+        "in_flight",
+        "in_flight_each",
+        "prepared",
+        "requests",
+        "links",
+        "links_each",
+        "guests",
+        "guests_each",
+    ):
         assert f"{key} = {getattr(service, key)} " in text
     seconds = {"message": limits.deadline_seconds, "silence": 60, "keepalive": 10, "join": 60}
     seconds |= {"query": service.query_seconds, "drain": service.drain_seconds}
