@@ -9,6 +9,7 @@ import pytest
 from pehealth.api import centre as module
 from pehealth.data import clinic
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
 
@@ -28,3 +29,12 @@ def test_an_example(code: str, printed: str, client, opened, tmp_path, monkeypat
 
 def test_every_example_is_run() -> None:
     assert len(EXAMPLES) == TEXT.count("```python") == 4
+
+
+def test_the_example_of_the_readme(client, opened, monkeypatch, capsys) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    data = clinic.load_clinic()
+    monkeypatch.setattr(module, "load_settings", lambda _path: None)
+    monkeypatch.setattr(module.Client, "connect", lambda _settings, **_options: opened(client))
+    exec(compile(code, "README.md", "exec"), {"patient": data.ranges.raw(data.features[data.test[8:9]])})  # noqa: S102
+    assert capsys.readouterr().out.startswith("malignant [[")
