@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pehealth.config import Party
+from pehealth.errors import MaterialError
 from pehealth.store.database import Database
 from pehealth.store.ranges import Ranges
 from pehealth.store.shelf import Happened
@@ -63,6 +64,8 @@ def read_marks(path: Path) -> Marks:
         return Marks(
             Party(database.text("party")), tuple(Entry(Happened(what), *rest) for what, *rest in rows), stock, spent
         )
+    except (ValueError, TypeError) as error:
+        raise MaterialError(f"{path} is damaged: its log holds what nobody writes there") from error
     finally:
         database.abandon()
 

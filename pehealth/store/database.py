@@ -3,14 +3,20 @@
 WAL with synchronous=FULL: a commit that returned survives a crash of the machine. locking_mode=EXCLUSIVE: a second
 process that opens the file is refused. secure_delete: what is deleted is overwritten in the file; `checkpoint` also
 empties the log. (Neither reaches copies that a file system or a flash disk keeps.)
+
+SQLite does not notice a value that changed on the disk. So a digest of the tables' definitions, the named values and
+the small tables, the *seal*, is written with each transaction and checked when the file is opened. It is no signature:
+whoever can write the file can write a seal.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +24,9 @@ from typing import Any
 from pehealth.errors import MaterialError
 
 _PRAGMAS = ("locking_mode=EXCLUSIVE", "secure_delete=ON", "journal_mode=WAL", "synchronous=FULL")
+_SEAL, _SEALED = "seal", "sealed"
 _META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)"
+_REST_OF_META = f"SELECT name, value FROM meta WHERE name <> '{_SEAL}' ORDER BY name"  # noqa: S608 - our own words
 Value = int | str | bytes
 
 
@@ -39,8 +47,16 @@ class Database:
         self._connection = connection
 
     @classmethod
-    def create(cls, path: Path, tables: Iterable[str], meta: Mapping[str, Value]) -> Database:
+    def create(
+        cls, path: Path, tables: Iterable[str], meta: Mapping[str, Value], sealed: Sequence[str] = ()
+    ) -> Database:
         """Make a new file of mode 0600: complete under its name, or not there at all.
+
+        Args:
+            path: of the file.
+            tables: statements that make its tables.
+            meta: named values.
+            sealed: small tables whose rows are under the seal.
 
         Raises:
             MaterialError: there is one already.
@@ -55,7 +71,7 @@ class Database:
         with made.transaction():
             for statement in (_META, *tables):
                 made.run(statement)
-            made.run_many("INSERT INTO meta VALUES (?, ?)", meta.items())
+            made.run_many("INSERT INTO meta VALUES (?, ?)", {**meta, _SEALED: json.dumps(list(sealed))}.items())
         made.close()
         draft.replace(path)
         sync_directory(path.parent)
@@ -74,7 +90,13 @@ class Database:
             raise MaterialError(f"there is no store at {path}: create it, or mend the path") from error
         if mode & 0o077:
             raise MaterialError(f"{path} has mode {mode:o}, so others may read secrets in it: chmod 600 it")
-        return cls(path, _connect(path))
+        found = cls(path, _connect(path))
+        try:
+            found._check_seal()
+        except BaseException:
+            found.abandon()
+            raise
+        return found
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -83,10 +105,30 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self.set(_SEAL, self._digest())
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
             self._commit()
+
+    def _check_seal(self) -> None:
+        if self.text(_SEAL) != self._digest():
+            raise MaterialError(f"{self.path} is damaged (it was changed on disk): retire it and deal fresh material")
+
+    def _digest(self) -> str:
+        """Return the seal of what is in the file now."""
+        out = hashlib.sha256()
+        for statement in ("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid", _REST_OF_META, *self._sealed()):
+            rows = self.run(statement)
+            out.update(f"{len(rows)} rows {rows!r}".encode(errors="backslashreplace"))
+        return out.hexdigest()
+
+    def _sealed(self) -> list[str]:
+        try:
+            names = json.loads(self.text(_SEALED))
+            return [f"SELECT * FROM {name} ORDER BY rowid" for name in names if name.isidentifier()]  # noqa: S608
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise MaterialError(f"{self.path} is damaged: retire it and deal fresh material") from error
 
     def _commit(self) -> None:
         self._connection.execute("COMMIT")
@@ -113,8 +155,12 @@ class Database:
         return str(rows[0][0])
 
     def number(self, name: str) -> int:
-        """Return a named integer; errors as `text`."""
-        return int(self.text(name))
+        """Return a named integer; errors as `text`, or it is none."""
+        text = self.text(name)
+        try:
+            return int(text)
+        except ValueError as error:
+            raise MaterialError(f"{self.path} is damaged ({name} is no number): deal fresh material") from error
 
     def set(self, name: str, value: Value) -> None:
         """Store a named value, within a transaction."""
@@ -129,9 +175,11 @@ class Database:
         self._connection.close()
 
     def close(self) -> None:
-        """Empty the log and let go of the file."""
-        self.checkpoint()
-        self._connection.close()
+        """Empty the log and let go of the file, in any case."""
+        try:
+            self.checkpoint()
+        finally:
+            self._connection.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -155,8 +203,8 @@ def _mapped(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
             raise MaterialError(f"{path} is open in another process: stop that one first") from error
         raise MaterialError(f"{path}: {error}: check the disk, then deal fresh material") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
         raise MaterialError(f"{path} is damaged ({error}): retire it and deal fresh material") from error

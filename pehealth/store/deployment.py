@@ -133,12 +133,13 @@ class Deployment:
         """
         with self._lock:
             rows = self._database.run("SELECT digest, body FROM parts WHERE name = ?", name)
-        if not rows or hashlib.sha256(rows[0][1]).digest() != rows[0][0]:
+        digest, body = rows[0] if rows else (b"", None)
+        if not isinstance(body, bytes) or hashlib.sha256(body).digest() != digest:
             raise MaterialError(
                 f"{self.party}: {name} in {self._database.path} is missing or was changed on disk: put the folder "
                 "back, or deploy again into another --state directory"
             )
-        return bytes(rows[0][1])
+        return body
 
     def allot(self, count: int) -> range:
         """Return the next `count` indices for the dealer to deal, durably: never the same again."""

@@ -11,6 +11,7 @@ from pehealth.store.database import Database
 from pehealth.store.ranges import Ranges
 
 FORMAT = "pehealth-leases-1"
+TABLE_NAME = "leases"
 TABLE = "CREATE TABLE leases (first INTEGER PRIMARY KEY, until INTEGER NOT NULL, submitter TEXT NOT NULL)"
 
 
@@ -87,7 +88,7 @@ class LeaseBook:
             MaterialError: it is damaged, open elsewhere, or of another plan.
         """
         if not path.exists():
-            return cls(Database.create(path, [TABLE], {"format": FORMAT, "plan": plan.hex()}))
+            return cls(Database.create(path, [TABLE], {"format": FORMAT, "plan": plan.hex()}, [TABLE_NAME]))
         database = Database.open(path)
         if database.text("format") != FORMAT or database.text("plan") != plan.hex():
             database.abandon()

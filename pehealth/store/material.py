@@ -299,10 +299,12 @@ class MaterialStore:
         return len(burnt)
 
     def close(self) -> None:
-        """Burn what is left of reserved blocks, and let go of the file."""
-        self.sweep()
-        with self._disk:
-            self._shelf.close()
+        """Burn what is left of reserved blocks, and let go of the file, in any case."""
+        try:
+            self.sweep()
+        finally:
+            with self._disk:
+                self._shelf.close()
 
 
 def _only(index: int) -> Ranges:

@@ -92,7 +92,7 @@ class Shelf:
         # The file first: a database without one would look like a copy, and be refused.
         epoch.write(Epoch(name, 0))
         meta = {"format": FORMAT, "plan": plan.hex(), "party": party.value, "store": name, **_COUNTERS}
-        return cls(Database.create(path, _TABLES, meta), epoch, plan, party)
+        return cls(Database.create(path, _TABLES, meta, ["spent", leases.TABLE_NAME]), epoch, plan, party)
 
     @classmethod
     def open(cls, path: Path, epoch: EpochFile, plan: bytes, party: Party) -> Shelf:
@@ -195,7 +195,7 @@ class Shelf:
             MaterialError: it was changed on disk.
         """
         rows = self.database.run("SELECT body FROM bodies WHERE idx = ?", index)
-        record = bytes(rows[0][0]) if rows else b""
+        record = rows[0][0] if rows and isinstance(rows[0][0], bytes) else b""
         if self._digest(index, record) != digest:
             raise MaterialError(
                 f"{self.party}: record {index} was changed on disk: check the disk and who can write "
@@ -231,9 +231,11 @@ class Shelf:
         self.database.checkpoint()
 
     def close(self) -> None:
-        """Burn what is left of reserved records, and let go of the file."""
-        self.burn()
-        self.database.close()
+        """Burn what is left of reserved records, and let go of the file, in any case."""
+        try:
+            self.burn()
+        finally:
+            self.database.close()
 
 
 def _check_identity(database: Database, plan: bytes, party: Party) -> None:
