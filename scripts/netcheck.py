@@ -9,14 +9,18 @@ says more. Exit code: 0 all within bounds, 1 something is not, 2 it cannot run h
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import signal
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 
 from testbed.agreement import Case, LinkBytes, Times, table
 from testbed.capture import Capture, capturing
@@ -48,23 +52,47 @@ def main() -> int:
     if lack := missing():
         say(lack)
         return 2
+    done = Results(words.json, words.resume)
     try:
-        cases = run_cases(words)
+        run_cases(words, done)
     except Unusable as error:
         say(str(error))
         return 2
     except KeyboardInterrupt:
-        say("stopped; namespaces and devices are gone")
+        say("stopped; namespaces and devices are gone" + ("; --resume goes on from here" if words.json else ""))
         return 130
-    except (PehealthError, TransportError, BaseExceptionGroup) as error:
-        say(sentence(first_cause(error)))
-        return 2
-    print(table(cases))
-    problems = [problem for case in cases for problem in case.problems()]
+    middle = min if words.least else median
+    print(table(done.cases, middle))
+    problems = [*(problem for case in done.cases for problem in case.problems(middle)), *done.failed]
     print("\n".join(["", *problems]) if problems else "\nall times within bounds, all bytes equal")
-    if words.json is not None:
-        words.json.write_text(json.dumps(document(cases), indent=1))
     return 1 if problems else 0
+
+
+class Results:
+    """Cases that are done, in a file that is written after each of them.
+
+    Args:
+        file: the document of `--json`; None keeps nothing.
+        resume: begin with what is in the file.
+    """
+
+    def __init__(self, file: Path | None, resume: bool) -> None:
+        self._file = file
+        self.failed: list[str] = []
+        self.cases: list[Case] = []
+        if resume and file is not None and file.exists():
+            self.cases = [Case.from_json(row) for row in json.loads(file.read_text())["cases"]]
+
+    def has(self, request: RunRequest, network: str, way: Way) -> bool:
+        """Return whether such a case is there."""
+        wanted = (str(request.engine), request.net, request.batch, network, way)
+        return any((c.engine, c.net, c.batch, c.network, c.way) == wanted for c in self.cases)
+
+    def add(self, case: Case) -> None:
+        """Keep a case."""
+        self.cases.append(case)
+        if self._file is not None:
+            self._file.write_text(json.dumps(document(self.cases), indent=1))
 
 
 def arguments() -> argparse.Namespace:
@@ -72,16 +100,19 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/netcheck", description=__doc__, allow_abbrev=False)
     parser.add_argument("--engines", nargs="+", type=Engine, default=ENGINES, choices=list(Engine))
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help="LATENCY,BANDWIDTH such as 20ms,100mbit")
-    parser.add_argument("--net", default="cryptonets", help="network to run")
+    parser.add_argument("--net", default="cryptonets", help="network that the masked engines run")
+    parser.add_argument("--paper-net", default="wearable-d", help="network that engine paper runs")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--queries", type=int, default=7, help="queries counted in each run")
     parser.add_argument("--turns", type=int, default=1, help="runs of each kind, in turn")
     parser.add_argument("--congestion", help="TCP congestion control (default: cubic, or reno where that is refused)")
-    parser.add_argument("--json", type=Path, help="write the document to this file")
+    parser.add_argument("--least", action="store_true", help="judge the least times: for a machine that others use")
+    parser.add_argument("--json", type=Path, help="write the document to this file, after each case")
+    parser.add_argument("--resume", action="store_true", help="keep the cases that are in --json's file")
     return parser.parse_args()
 
 
-def run_cases(words: argparse.Namespace) -> list[Case]:
+def run_cases(words: argparse.Namespace, done: Results) -> None:
     """Run every engine under every network, over every kind of link that this machine has."""
     netem = has_netem()
     if not netem:
@@ -89,19 +120,28 @@ def run_cases(words: argparse.Namespace) -> list[Case]:
     ways: tuple[Way, ...] = ("relay", "netem") if netem else ("relay",)
     congestion = congestion_control(words.congestion)
     say(f"TCP congestion control {congestion}")
-    return [
-        run_case(request_for(engine, words), network, way, congestion, words.turns)
-        for engine in words.engines
-        for network in words.networks
-        for way in ways
-    ]
+    every = list(itertools.product((request_for(e, words) for e in words.engines), words.networks, ways))
+    began = time.monotonic()
+    for number, (request, network, way) in enumerate(every, 1):
+        name = f"{request.engine} ({request.net}) at {network} by {way}"
+        if done.has(request, network, way):
+            say(f"[{number}/{len(every)}] {name}: kept")
+            continue
+        say(f"[{number}/{len(every)}, {time.monotonic() - began:.0f} s] {name}")
+        try:
+            done.add(run_case(request, network, way, congestion, words.turns))
+        except (PehealthError, TransportError, BaseExceptionGroup) as error:
+            if isinstance(error, BaseExceptionGroup) and error.split(KeyboardInterrupt)[0] is not None:
+                raise KeyboardInterrupt from error
+            done.failed.append(f"{name} failed: {sentence(first_cause(error))}")
+            say(done.failed[-1])
 
 
 def request_for(engine: Engine, words: argparse.Namespace) -> RunRequest:
     """Return the run of an engine; the paper's is at the size of the paper's tables, which is INSECURE."""
     paper = engine is Engine.PAPER
     return RunRequest(
-        net=words.net,
+        net=words.paper_net if paper else words.net,
         engine=engine,
         group=GroupName.TOY32 if paper else None,
         digits=1 if paper else None,
@@ -118,8 +158,9 @@ def run_case(request: RunRequest, network: str, way: Way, congestion: str, turns
     real: list[float] = []
     replayed: list[float] = []
     live: list[float] = []
+    load = os.getloadavg()[0]
     for turn in range(turns):
-        say(f"{request.engine} at {network}: replay, live, {way} (turn {turn + 1} of {turns})")
+        say(f"    turn {turn + 1} of {turns}: trace, live, {way}")
         trace = traced(request)
         replayed += [
             q.seconds for q in replay_and_draw(trace, read_settings(trace, network, (), "1", "traced", 1)).queries
@@ -127,7 +168,7 @@ def run_case(request: RunRequest, network: str, way: Way, congestion: str, turns
         live += run_here(replace(request, network=network)).online[WARM_UP:]
         with (
             open_testbed(names, shape, way, congestion) as bed,
-            capturing(bed, quiet=0.3 + 3 * shape.latency) as capture,
+            capturing(bed, shape) as capture,
         ):
             ran = run_on(bed, request)
         real += ran.online[WARM_UP:]
@@ -144,7 +185,15 @@ def run_case(request: RunRequest, network: str, way: Way, congestion: str, turns
         compared(ran, capture),
         sum(seen.again for seen in capture.sent.values()),
         capture.lost,
+        quantiles(capture.late),
+        load,
     )
+
+
+def quantiles(late: Sequence[float]) -> list[float]:
+    """Return median, 99 in 100 and the most of how late packets were, in milliseconds; nothing if that is unknown."""
+    ordered = sorted(late)
+    return [1e3 * ordered[int(part * (len(ordered) - 1))] for part in (0.5, 0.99, 1.0)] if ordered else []
 
 
 def traced(request: RunRequest) -> RunTrace:

@@ -26,7 +26,7 @@ def run_own(system: System, work: Workload, batch: int, place: Place) -> Run:
     load = os.getloadavg()[0]
     with (
         open_testbed(parties_of(request), place.shape, "relay" if place.latency else "direct", place.congestion) as bed,
-        capturing(bed, quiet=0.3 + 3 * place.latency) as capture,
+        capturing(bed, place.shape) as capture,
     ):
         ran = run_on(bed, request)
     outcome = ran.outcome

@@ -75,7 +75,7 @@ def run_peer(system: System, python: Path, work: Workload, batch: int, place: Pl
         }
         Path(folder, "job.json").write_text(json.dumps(job))
         program = PROGRAMS / f"peer_{system.name.lower()}.py"
-        with capturing(bed, quiet=0.3 + 3 * place.latency) as capture:
+        with capturing(bed, place.shape) as capture:
             _execute([[*bed.command(n), str(python), str(program), f"{folder}/job.json"] for n in names], Path(folder))
         left = {rank: _left(Path(folder), rank) for rank in range(system.ranks)}
     return _run(system, {r: x for r, x in left.items() if x}, capture, work, batch, warm, place, load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -13,6 +13,10 @@ INITIAL_WINDOW = 10 * 1448
 """Bytes that TCP sends before it waits for the first acknowledgement [RFC 6928]: ten segments of 1500-byte packets."""
 
 
+Middle = Callable[[Sequence[float]], float]
+"""What stands for the times of many queries: the median, or `min` where others use the machine as well."""
+
+
 @dataclass(frozen=True)
 class Times:
     """Seconds of one case, a query an entry: over real TCP, as `replay` says, with live shaping."""
@@ -21,9 +25,9 @@ class Times:
     replay: Sequence[float]
     live: Sequence[float]
 
-    def off(self, way: str) -> float:
-        """Return by how much the median of "replay" or "live" differs from the real one."""
-        return median(getattr(self, way)) / median(self.real) - 1
+    def off(self, way: str, middle: Middle = median) -> float:
+        """Return by how much "replay" or "live" differs from the real times; `middle` stands for many of them."""
+        return middle(getattr(self, way)) / middle(self.real) - 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Case:
         links: "E1->E2" -> its bytes over the whole run, control frames included.
         again: bytes that TCP sent more than once; they are not in `links`.
         lost: packets that the capture did not see; above 0 the bytes say nothing.
+        late: milliseconds by which packets were later than the shape says: median, 99 in 100, most; empty if unknown.
+        load: the machine's load average when the case began.
     """
 
     engine: str
@@ -66,6 +72,21 @@ class Case:
     links: Mapping[str, LinkBytes]
     again: int
     lost: int
+    late: Sequence[float] = ()
+    load: float = 0.0
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Case:
+        """Return the case that `to_json` wrote. Raises KeyError or TypeError for anything else."""
+        return cls(
+            **{name: row[name] for name in ("engine", "net", "batch", "network", "way", "insecure", "late", "load")},
+            congestion=row["congestion_control"],
+            largest=row["largest_message"],
+            times=Times(**row["seconds"]),
+            links={link: LinkBytes(**b) for link, b in row["links"].items()},
+            again=row["sent_again"],
+            lost=row["lost_by_capture"],
+        )
 
     @property
     def beyond_window(self) -> bool:
@@ -77,13 +98,13 @@ class Case:
         """By how much times may differ."""
         return TOLERANCE_BEYOND_WINDOW if self.beyond_window else TOLERANCE
 
-    def problems(self) -> list[str]:
+    def problems(self, middle: Middle = median) -> list[str]:
         """Return whatever is not as it should be, a sentence each."""
         where = f"{self.engine} at {self.network} ({self.way})"
         found = [
-            f"{where}: {way} differs from real time by {self.times.off(way):+.1%}, above {self.tolerance:.0%}"
+            f"{where}: {way} differs from real time by {self.times.off(way, middle):+.1%}, above {self.tolerance:.0%}"
             for way in ("replay", "live")
-            if abs(self.times.off(way)) > self.tolerance
+            if abs(self.times.off(way, middle)) > self.tolerance
         ]
         found += [
             f"{where}: {link}: metered {b.metered}, sent {b.sent}, arrived {b.arrived} bytes"
@@ -114,26 +135,35 @@ class Case:
             "links": {link: vars(b) for link, b in self.links.items()},
             "sent_again": self.again,
             "lost_by_capture": self.lost,
+            "late": list(self.late),
+            "load": self.load,
             "problems": self.problems(),
         }
 
 
-def table(cases: Sequence[Case]) -> str:
+HEADINGS = (
+    "engine", "net", "network", "links", "real ms (least)", "replay ms", "live ms", "replay", "live", "allowed",
+    "packets late by ms: median, 99 %, most", "bytes",
+)  # fmt: skip
+
+
+def table(cases: Sequence[Case], middle: Middle = median) -> str:
     """Return the cases as a Markdown table; times in milliseconds."""
-    rows = [
-        "| engine | network | links | real ms (least) | replay ms | live ms | replay | live | allowed | bytes |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---|",
-    ]
-    for case in cases:
-        t, same = case.times, sum(b.equal for b in case.links.values())
-        total = sum(b.metered for b in case.links.values())
-        rows.append(
-            f"| {case.engine}{' INSECURE' if case.insecure else ''} | {case.network} | {case.way} "
-            f"| {1e3 * median(t.real):.1f} ({1e3 * min(t.real):.1f}) | {1e3 * median(t.replay):.1f} "
-            f"| {1e3 * median(t.live):.1f} | {t.off('replay'):+.1%} | {t.off('live'):+.1%} "
-            f"| {case.tolerance:.0%}{' *' if case.beyond_window else ''} "
-            f"| equal on {same} of {len(case.links)} links, {total:,} B |"
-        )
+    rows = ["| " + " | ".join(HEADINGS) + " |", 4 * "|---" + 7 * "|---:" + "|---|"]
+    rows += [_row(case, middle) for case in cases]
     if any(case.beyond_window for case in cases):
         rows.append(f"\n\\* a message exceeds TCP's initial window of {INITIAL_WINDOW:,} bytes")
     return "\n".join(rows)
+
+
+def _row(case: Case, middle: Middle) -> str:
+    t, same = case.times, sum(b.equal for b in case.links.values())
+    total = sum(b.metered for b in case.links.values())
+    return (
+        f"| {case.engine}{' INSECURE' if case.insecure else ''} | {case.net} | {case.network} | {case.way} "
+        f"| {1e3 * middle(t.real):.1f} ({1e3 * min(t.real):.1f}) | {1e3 * middle(t.replay):.1f} "
+        f"| {1e3 * middle(t.live):.1f} | {t.off('replay', middle):+.1%} | {t.off('live', middle):+.1%} "
+        f"| {case.tolerance:.0%}{' *' if case.beyond_window else ''} "
+        f"| {', '.join(f'{x:.2f}' for x in case.late) or '-'} "
+        f"| equal on {same} of {len(case.links)} links, {total:,} B |"
+    )

@@ -1,33 +1,35 @@
 """What TCP carried over the links of a testbed, from AF_PACKET sockets in the namespaces; retransmissions removed.
 
-A process of its own, ahead of others, so that no packet is lost:
+A process of its own, behind others: the kernel keeps what waits.
 
-    with capturing(bed) as capture:
+    with capturing(bed, shape) as capture:
         ...
     capture.sent[("E1->E2")].total
 
 Counted are bytes of TCP payload that are new by their sequence numbers, on the sender's side of the link and on the
-receiver's.
+receiver's. The same stamps, the kernel's own, tell how exactly the testbed keeps to its latency and bandwidth.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from testbed.kernel import be_prompt, die_with_parent, inside
+from testbed.kernel import die_with_parent, inside
 from testbed.namespaces import Bed, Unusable
 from testbed.segments import Segment, Stream, parse
+from testbed.shape import Lane, Shape
 
 BIN_SECONDS = 0.001
 QUIET_SECONDS = 0.3
@@ -66,17 +68,31 @@ class Seen:
 
 @dataclass
 class Capture:
-    """Links "E1->E2" as their senders put packets on them and as these arrived; `lost` packets were not looked at."""
+    """Links "E1->E2" as their senders put packets on them and as these arrived.
+
+    Attributes:
+        sent, arrived: by link.
+        lost: packets that were not looked at.
+        late: see `lateness`; empty where links do not keep packets apart and in order.
+    """
 
     sent: dict[str, Seen] = field(default_factory=dict)
     arrived: dict[str, Seen] = field(default_factory=dict)
     lost: int = 0
+    late: tuple[float, ...] = ()
 
 
 @contextmanager
-def capturing(bed: Bed, quiet: float = QUIET_SECONDS) -> Iterator[Capture]:
+def capturing(bed: Bed, shape: Shape) -> Iterator[Capture]:
     """Capture during the block; the capture is filled in at its end, once the links have been quiet for a while."""
-    told = json.dumps({"quiet": quiet, "links": [[*ends, link] for ends, link in bed.links.items()]})
+    told = json.dumps(
+        {
+            "quiet": QUIET_SECONDS + 3 * shape.latency,
+            "latency": shape.latency,
+            "bandwidth": shape.bandwidth,
+            "links": [[*ends, link] for ends, link in bed.links.items()],
+        }
+    )
     spaces = [bed.namespace(name) for name in bed.names]
     process = subprocess.Popen(
         [sys.executable, "-m", "testbed.capture", told, *spaces],
@@ -90,7 +106,7 @@ def capturing(bed: Bed, quiet: float = QUIET_SECONDS) -> Iterator[Capture]:
         yield capture
         result = json.loads(process.communicate()[0])
         capture.sent, capture.arrived = (_seen(result[side]) for side in ("sent", "arrived"))
-        capture.lost = result["lost"]
+        capture.lost, capture.late = result["lost"], tuple(result["late"])
     finally:
         process.kill()
         process.wait()
@@ -100,6 +116,21 @@ def _seen(rows: Mapping[str, Any]) -> dict[str, Seen]:
     return {link: Seen(**{**row, "bins": {int(k): v for k, v in row["bins"].items()}}) for link, row in rows.items()}
 
 
+Packet = tuple[float, int]
+"""When a packet was seen, and its bytes with its headers."""
+
+
+def lateness(sent: Sequence[Packet], arrived: Sequence[Packet], shape: Shape) -> list[float]:
+    """Return by how many seconds each packet of a link was later than its shape says: the testbed's own error.
+
+    Packets keep their order, so the first that arrives is the first that was sent. Nothing if some are missing.
+    """
+    if [size for _, size in sent] != [size for _, size in arrived]:
+        return []
+    lane = Lane(shape)
+    return [there - lane.arrival(size, here) for (here, size), (there, _) in zip(sent, arrived, strict=True)]
+
+
 class Sniffer:
     """Counts the segments that the sockets hand it."""
 
@@ -107,6 +138,7 @@ class Sniffer:
         self._links = links
         self._streams: dict[tuple[bool, bytes, bytes, int, int], Stream] = {}
         self.sides: dict[bool, dict[str, Seen]] = {True: {}, False: {}}
+        self.passages: dict[bool, dict[str, list[Packet]]] = {True: {}, False: {}}
         self._offset = time.monotonic() - time.time()
 
     def take(self, packet: memoryview, outgoing: bool, stamp: float) -> None:
@@ -115,6 +147,7 @@ class Sniffer:
         link = self._links.get((segment.source, segment.target)) if segment is not None else None
         if segment is None or link is None:
             return
+        self.passages[outgoing].setdefault(link, []).append((stamp, segment.whole))
         seen = self.sides[outgoing].setdefault(link, Seen())
         seen.packets += 1
         new = self._stream(segment, outgoing).add(segment)
@@ -185,14 +218,17 @@ def main() -> None:
     for namespace in sys.argv[2:]:
         with inside(namespace):
             sockets.append(open_socket())
-    be_prompt()
+    os.nice(10)  # the kernel keeps packets and stamps them; looking at them must not take time from the parties
     sniffer = Sniffer(links)
     print("ready", flush=True)
     lost = sniff(sockets, sniffer, told["quiet"])
     sides = {
         name: {k: vars(v) for k, v in sniffer.sides[out].items()} for name, out in (("sent", True), ("arrived", False))
     }
-    print(json.dumps({**sides, "lost": lost}))
+    shape = Shape(told["latency"], told["bandwidth"])
+    sent, arrived = sniffer.passages[True], sniffer.passages[False]
+    late = [x for link in sent for x in lateness(sent[link], arrived.get(link, []), shape)]
+    print(json.dumps({**sides, "lost": lost, "late": [round(x, 7) for x in late]}))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ _WRAP = 2**32
 
 
 class Segment(NamedTuple):
-    """The header of a TCP segment, and the bytes of its payload."""
+    """The header of a TCP segment, the bytes of its payload, and those of the whole packet."""
 
     source: bytes
     target: bytes
@@ -20,6 +20,7 @@ class Segment(NamedTuple):
     sequence: int
     size: int
     syn: bool
+    whole: int = 0
 
 
 def parse(packet: bytes | memoryview) -> Segment | None:
@@ -34,7 +35,7 @@ def parse(packet: bytes | memoryview) -> Segment | None:
     header = start + 4 * (packet[start + 12] >> 4)
     syn = bool(packet[start + 13] & _SYN)
     ends = bytes(packet[12:16]), bytes(packet[16:20])
-    return Segment(*ends, source_port, target_port, sequence, length - header, syn)
+    return Segment(*ends, source_port, target_port, sequence, length - header, syn, length)
 
 
 class Stream:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from testbed.agreement import INITIAL_WINDOW, Case, LinkBytes, Times, table
-from testbed.capture import Seen, Sniffer
+from testbed.agreement import HEADINGS, INITIAL_WINDOW, Case, LinkBytes, Times, table
+from testbed.capture import Seen, Sniffer, lateness
+from testbed.relay import SPIN_SECONDS, Relay
 from testbed.segments import Segment, Stream, parse
 from testbed.shape import Lane, Shape
 
@@ -37,8 +40,8 @@ def syn(sequence: int) -> Segment:
 
 
 def test_headers_of_a_segment_are_read() -> None:
-    assert parse(packet(77, 1448)) == Segment(A, B, 4000, 5000, 77, 1448, False)
-    assert parse(packet(77, 0, flags=0x02, options=20)) == Segment(A, B, 4000, 5000, 77, 0, True)
+    assert parse(packet(77, 1448)) == Segment(A, B, 4000, 5000, 77, 1448, False, 1500)
+    assert parse(packet(77, 0, flags=0x02, options=20)) == Segment(A, B, 4000, 5000, 77, 0, True, 60)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,42 @@ def test_a_lane_sends_one_packet_after_the_other() -> None:
     assert Lane(Shape(0.5)).arrival(10**9, 1.0) == 1.5
 
 
+def test_the_testbeds_own_error_is_what_its_shape_does_not_explain() -> None:
+    shape = Shape(latency=0.5, bandwidth=1000)
+    sent = [(0.0, 1000), (0.25, 1000), (10.0, 500)]
+    arrived = [(1.5, 1000), (2.75, 1000), (11.125, 500)]
+    assert lateness(sent, arrived, shape) == [0.0, 0.25, 0.125]
+    assert lateness(sent, arrived[:2], shape) == []
+
+
+def test_a_capture_keeps_when_packets_passed() -> None:
+    sniffer = Sniffer({(A, B): "E1->E2"})
+    sniffer.take(memoryview(packet(9, 100)), outgoing=True, stamp=3.0)
+    sniffer.take(memoryview(packet(9, 100)), outgoing=False, stamp=4.0)
+    assert sniffer.passages == {True: {"E1->E2": [(3.0, 152)]}, False: {"E1->E2": [(4.0, 152)]}}
+
+
+def test_the_relay_wakes_before_a_packet_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing under way: until a packet comes. Else early enough to look at the clock itself."""
+    relay = Relay({A: 3, B: 4}, Shape(latency=1.0))
+    monkeypatch.setattr("testbed.relay.time.monotonic", lambda: 5.0)
+    monkeypatch.setattr("testbed.relay.os.read", Mock(side_effect=[ip_packet(A, B), BlockingIOError]))
+    written: list[int] = []
+    monkeypatch.setattr("testbed.relay.os.write", lambda device, packet: written.append(device))
+    assert relay.pause() is None
+    relay.take(3)
+    assert relay.pause() == pytest.approx(1.0 - SPIN_SECONDS)
+    assert written == []
+    monkeypatch.setattr("testbed.relay.time.monotonic", lambda: 6.0)
+    assert relay.pause() == 0
+    relay.deliver()
+    assert written == [4]
+
+
+def ip_packet(source: bytes, target: bytes) -> bytes:
+    return b"\x45" + bytes(11) + source + target + bytes(80)
+
+
 def test_shapes_are_read() -> None:
     assert Shape.parse("20ms,100mbit") == Shape(0.02, 12.5e6)
     assert Shape.parse("0ms").netem_words() == ["delay", "0us", "limit", "100000"]
@@ -144,6 +183,18 @@ def test_a_byte_too_many_is_named(link: LinkBytes) -> None:
     assert "E1->E2: metered" in problem
 
 
+def test_the_least_times_can_be_judged_instead() -> None:
+    busy = case([1.0, 2.0, 2.0], [1.0], [1.0])
+    assert len(busy.problems()) == 2
+    assert busy.problems(min) == []
+
+
+def test_a_case_survives_its_document() -> None:
+    one = case([1.0, 2.0], [1.0], [1.0], late=[0.1, 0.2, 0.3], load=2.5, again=7)
+    again = Case.from_json(json.loads(json.dumps(one.to_json())))
+    assert again.to_json() == one.to_json()
+
+
 def test_a_capture_that_lost_packets_proves_nothing() -> None:
     assert "lost 3 packets" in case([1.0], [1.0], [1.0], lost=3).problems()[0]
 
@@ -151,6 +202,7 @@ def test_a_capture_that_lost_packets_proves_nothing() -> None:
 def test_the_table_has_a_row_a_case_and_says_what_is_insecure() -> None:
     text = table([case([0.2], [0.1], [0.2]), case([1.0], [1.0], [1.0], engine="paper", insecure=True, largest=20_000)])
     rows = text.splitlines()
+    assert {row.count("|") for row in rows[:4]} == {len(HEADINGS) + 1}
     assert "| 200.0 (200.0) | 100.0 | 200.0 | -50.0% | +0.0% | 5% |" in rows[2]
     assert rows[3].startswith("| paper INSECURE |")
     assert "10% *" in rows[3]
