@@ -9,6 +9,8 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from parties.check import check_layers
 from parties.conduct import Outcome
 from parties.kept_plan import session_plan
@@ -16,7 +18,7 @@ from parties.measured import measured_notes
 from parties.resolve import Job
 from pehealth.config import Party
 from pehealth.errors import PehealthError
-from pehealth.nets.oracle import float_reference, ideal, predictions
+from pehealth.nets.oracle import finished, float_reference, ideal, predictions
 from pehealth.nets.plan import Plan
 from pehealth.nets.record import (
     Accuracy,
@@ -131,8 +133,8 @@ def near_ties(samples: Iterable[Sample], bound: int) -> tuple[int, ...]:
     """Return the samples whose two best ideal logits are within 2 * bound: the class may honestly differ."""
     out = []
     for s in samples:
-        best, second = sorted(s.ideal_int, reverse=True)[:2]
-        if best - second <= 2 * bound:
+        best, *others = sorted(s.ideal_int, reverse=True)
+        if others and best - others[0] <= 2 * bound:
             out.append(s.index)
     return tuple(out)
 
@@ -156,9 +158,18 @@ def _samples(job: Job, outcome: Outcome) -> tuple[Sample, ...]:
             logits=tuple(v / scale for v in secure[i]),
             plain_logits=tuple(float(v) for v in plain[i]),
             online_seconds=_online(outcome, queries[i // batch]),
+            outputs=_outputs(job, secure[i]),
         )
         for i in range(count)
     )
+
+
+def _outputs(job: Job, logits: Sequence[int]) -> tuple[float, ...] | None:
+    """Return what the centre makes of a sample's logits, if its last step is something."""
+    if job.model.last == "logits" or not logits:
+        return None
+    real = np.array([[v / job.quantised.logit_scale for v in logits]])
+    return tuple(map(float, finished(job.model.last, real)[0]))
 
 
 def _received(outcome: Outcome) -> tuple[list[list[int]], list[int]]:

@@ -16,12 +16,13 @@ from cyclopts import App, CycloptsError
 from parties.commands.version import version_text
 from parties.failure import EXIT_OUR_BUG, EXIT_SETTINGS, exit_code, first_cause, sentence
 from parties.threads import ONE_THREAD
-from pehealth.errors import ConfigError
+from pehealth.errors import ConfigError, UnsupportedLayer
 
 COMMANDS = {
     "demo": ("parties.commands.demo:demo", "A private inference on real data, each party a process; the report."),
     "run": ("parties.commands.run:run", "Run a network on test samples, all parties on this machine, and report."),
     "bench": ("parties.commands.bench:bench", "Measure engines side by side: latency, throughput, bytes, memory."),
+    "import": ("parties.commands.import_onnx:import_model", "Make a model file of an ONNX file, and check it."),
     "deploy": ("parties.commands.deploy:deploy", "Deploy a model once, for later runs with the same --state."),
     "deal": ("parties.commands.deal:deal", "Make one-time material ahead, into the servers' stores or into files."),
     "infer": ("parties.commands.infer:infer", "Have a running service answer readings from a file or a stream."),
@@ -119,7 +120,8 @@ def complain(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         say("stopped by Ctrl-C")
     elif isinstance(error, ConfigError) and len(error.problems) > 1:
-        say("\n  ".join(("these settings cannot work:", *error.problems)))
+        what = "this network cannot be run:" if isinstance(error, UnsupportedLayer) else "these settings cannot work:"
+        say("\n  ".join((what, *error.problems)))
     elif code == EXIT_OUR_BUG:
         say(f"a bug of ours: {sentence(error)}\n{REPORT_TO}")
     else:

@@ -22,7 +22,7 @@ class RunFlags:
     """The flags that make a `RunRequest`."""
 
     net: str | None = None
-    "Network: a name that `pehealth data list` shows, or a model file (.npz) (default: clinic)."
+    "Network: a name that `pehealth data list` shows, or a model file (.npz, .onnx) (default: clinic)."
 
     engine: Engine | None = None
     "How linear layers are computed (default: rlwe)."
@@ -31,7 +31,7 @@ class RunFlags:
     "Group of paper and ddh (default modp3072). toy32 is INSECURE."
 
     digits: int | None = None
-    "Decimal digits d that a number keeps (default: 4; paper: as many as fit; ddh: 2)."
+    "Decimal digits d that a number keeps (default: the model file's, else 4; paper: as many as fit; ddh: 2)."
 
     walk: Literal["right", "fast"] | int = "right"
     "Share conversion of paper and ddh: right (by a failure target), fast (the paper's times), or the window w."

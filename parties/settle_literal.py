@@ -23,6 +23,7 @@ from pehealth.nets.bounds import check_ring, ring_bits, value_bounds
 from pehealth.nets.oracle import ideal
 from pehealth.nets.plan import Plan
 from pehealth.nets.plan_literal import has_key_bits, plan_literal
+from pehealth.nets.run_literal import check_literal
 from pehealth.nets.scales import Arithmetic
 from pehealth.nets.weights import Model, QuantizedModel
 
@@ -49,7 +50,9 @@ def settle_literal(request: RunRequest, model: Model, data: Dataset) -> tuple[Qu
 
     Raises:
         RangeError: the digits do not fit the group, naming the layer; or the walk would take longer than the limit.
+        UnsupportedLayer: the network has layers that the paper has not.
     """
+    check_literal(model.network)
     name = request.group or GroupName.MODP3072
     grp = group(name)
     pace = step_seconds(grp)

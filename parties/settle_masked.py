@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from parties.request import MAX_RING, RunRequest
@@ -10,8 +9,8 @@ from pehealth.config import Engine, Parameters
 from pehealth.data.dataset import Dataset
 from pehealth.engines.catalog import lattice_name, masked_engine
 from pehealth.errors import ConfigError
-from pehealth.nets.bounds import Bound, check_ring, ring_bits, value_bounds
-from pehealth.nets.describe import MaxPool, Network, Relu, Rescale
+from pehealth.nets.bounds import check_ring, ring_bits, value_bounds, with_gate_margin
+from pehealth.nets.describe import MaxPool, Network, Rescale
 from pehealth.nets.error_bound import error_bounds
 from pehealth.nets.plan import Plan
 from pehealth.nets.plan_masked import plan_masked
@@ -32,7 +31,7 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> t
     """
     if request.engine is Engine.PAPER:
         raise ConfigError("engine paper is not a masked engine")
-    digits = DEFAULT_DIGITS if request.digits is None else request.digits
+    digits = settled_digits(request, model)
     quantised = model.quantise(digits, Arithmetic.MASKED)
     slack = 1 if request.engine is Engine.RLWE else 0
     bounds = value_bounds(quantised, slack=slack)
@@ -48,7 +47,26 @@ def settle_masked(request: RunRequest, model: Model, _data: Dataset | None) -> t
     plan = plan_masked(model.network, parameters, masked_engine(parameters), dealer=request.dealer)
     errors = error_bounds(quantised, slack)
     return quantised, replace(
-        plan, bounds=tuple(b.magnitude for b in bounds), error_bound=errors[-1], notes=(_note(ring, errors[-1]),)
+        plan,
+        bounds=tuple(b.magnitude for b in bounds),
+        error_bound=errors[-1],
+        notes=(_note(ring, errors[-1]), *_target_note(model, digits)),
+    )
+
+
+def settled_digits(request: RunRequest, model: Model) -> int:
+    """Return the digits asked for; else those that the model was imported with; else the default."""
+    if request.digits is not None:
+        return request.digits
+    return DEFAULT_DIGITS if model.digits is None else model.digits
+
+
+def _target_note(model: Model, digits: int) -> tuple[str, ...]:
+    if model.target is None or model.digits is None:
+        return ()
+    named = "" if digits == model.digits else f"; {digits} are taken, as asked for"
+    return (
+        f"{model.digits} digits were chosen at import for an error of an output of at most {model.target:g}{named}",
     )
 
 
@@ -56,21 +74,6 @@ def spare_bits(network: Network, request: RunRequest) -> int:
     """Return 1 if a gate needs a bit more, else 0: max pools and the class alone compare differences; a rescale."""
     wide = any(isinstance(layer, MaxPool | Rescale) for layer in network.layers)
     return int(wide or request.reveal == "class")
-
-
-def with_gate_margin(bounds: Sequence[Bound], model: QuantizedModel) -> tuple[Bound, ...]:
-    """Return the bounds with those of a ReLU's input widened by its divisor.
-
-    The ReLU gate leaves low bits out of its comparison and is not right for the 2^nu lowest values of the ring,
-    2^nu <= divisor (`ReluGate.span`): so they must not be reached.
-    """
-    out = list(bounds)
-    for step in model.steps:
-        place = step.layer.source - 1
-        if step.divisor is not None and isinstance(step.layer.layer, Relu) and place >= 0:
-            before = bounds[place]
-            out[place] = replace(before, low=before.low - step.divisor, high=before.high + step.divisor)
-    return tuple(out)
 
 
 def _note(ring: int, bound: int) -> str:

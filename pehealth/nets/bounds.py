@@ -7,7 +7,7 @@ public. Every secure run obeys them, since a rescale is counted from floor to ce
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,6 +101,21 @@ def check_ring(bounds: Sequence[Bound], bits: int, spare: int = 1, *, widest: in
                 f"{b.layer.name} reaches {b.magnitude} in magnitude and needs {need} bits; the ring has {bits}. "
                 + ("Use fewer digits" if need > widest else "Use a wider ring or fewer digits")
             )
+
+
+def with_gate_margin(bounds: Sequence[Bound], model: QuantizedModel) -> tuple[Bound, ...]:
+    """Return the bounds with those of a ReLU's input widened by its divisor.
+
+    The ReLU gate leaves low bits out of its comparison and is not right for the 2^nu lowest values of the ring,
+    2^nu <= divisor (`ReluGate.span`): so they must not be reached.
+    """
+    out = list(bounds)
+    for step in model.steps:
+        place = step.layer.source - 1
+        if step.divisor is not None and isinstance(step.layer.layer, Relu) and place >= 0:
+            before = bounds[place]
+            out[place] = replace(before, low=before.low - step.divisor, high=before.high + step.divisor)
+    return tuple(out)
 
 
 def _linear(placed: Placed, w: Ints, lower: Ints, upper: Ints) -> tuple[Ints, Ints]:

@@ -18,7 +18,7 @@ from pehealth.data.ranges import Floats
 from pehealth.errors import ConfigError
 from pehealth.nets.describe import LINEAR, SHAPING, Add, MaxPool, MeanPool, Network, Placed, Relu, Rescale
 from pehealth.nets.scales import ScaleStep
-from pehealth.nets.weights import Model, QuantizedModel
+from pehealth.nets.weights import Last, Model, QuantizedModel
 
 _CHUNK = 512  # samples at a time: bounds the memory of a convolution's columns
 _FLOAT_EXACT = 2**53
@@ -125,6 +125,19 @@ def softmax(logits: NDArray[np.float64] | Ints, scale: int = 1) -> Floats:
     real = logits.astype(np.float64) / scale
     weights = np.exp(real - real.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+
+
+def finished(last: Last, logits: Floats) -> Floats:
+    """Return what the centre makes of real logits (batch, classes), in the clear: a model's last step."""
+    if last == "softmax":
+        return softmax(logits)
+    if last == "log_softmax":
+        moved_down = logits - logits.max(axis=1, keepdims=True)
+        return np.asarray(moved_down - np.log(np.exp(moved_down).sum(axis=1, keepdims=True)), np.float64)
+    if last == "sigmoid":
+        half = np.exp(-np.abs(logits))
+        return np.asarray(np.where(logits >= 0, 1.0, half) / (1.0 + half), np.float64)
+    return logits
 
 
 def first_difference(network: Network, ours: IntegerRun, theirs: IntegerRun) -> str | None:

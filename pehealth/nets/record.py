@@ -17,6 +17,8 @@ from pehealth.errors import ConfigError
 from pehealth.nets.machine import Machine
 
 SCHEMA = 1
+OPTIONAL = "optional"
+"""Marks a field that is left out of the document where it is None."""
 PHASES = ("setup", "offline", "online")
 # The order of both documents.
 # fmt: off
@@ -156,6 +158,7 @@ class Sample:
         logits: logits_int / scale.
         plain_logits: of the float network.
         online_seconds: from the sensor's first send to the centre's result, of the run that held this sample.
+        outputs: what the centre made of `logits` (softmax, say); None where its last step is nothing.
     """
 
     index: int
@@ -167,6 +170,7 @@ class Sample:
     logits: tuple[float, ...]
     plain_logits: tuple[float, ...]
     online_seconds: float
+    outputs: tuple[float, ...] | None = field(default=None, metadata={OPTIONAL: True})
 
 
 @dataclass(frozen=True)
@@ -281,7 +285,8 @@ def validate(document: Mapping[str, object]) -> None:
 def _plain(value: object) -> object:
     """Return `value` as JSON's own types."""
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        named = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: _plain(v) for f, v in named if v is not None or OPTIONAL not in f.metadata}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,11 @@ from pehealth.nets.describe import Network
 from pehealth.nets.scales import Arithmetic, ScaleStep, scale_steps
 
 FORMAT = 1
+MAX_DIGITS = 12
 FLOATS = ("float32", "float64")
 """What weights may be stored as."""
+Last = Literal["logits", "softmax", "log_softmax", "sigmoid"]
+"""What the centre does to the logits in the clear, after a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,9 @@ class Model:
         biases: a float64 array (out_channels,) a linear layer.
         ranges: the public ranges of the readings; inputs of the network are readings mapped to [0, 1].
         dataset: the data set it was trained on, as `pehealth.data.load` names it; "" if it has no name here.
+        last: what the centre makes of the logits.
+        digits: what the masked engines take unless told otherwise, chosen for `target`; None: their default.
+        target: the error of an output that `digits` were chosen for.
 
     Raises:
         ConfigError: arrays are missing, of the wrong shape or not finite; every problem is listed.
@@ -50,11 +56,20 @@ class Model:
     biases: tuple[Floats, ...]
     ranges: Ranges
     dataset: str = ""
+    last: Last = "logits"
+    digits: int | None = None
+    target: float | None = None
 
     def __post_init__(self) -> None:
         problems = _shape_problems(self.network, self.weights, self.biases)
         if len(self.ranges.names) not in (1, self.network.inputs):
             problems.append(f"{len(self.ranges.names)} ranges for {self.network.inputs} readings")
+        if self.last not in get_args(Last):
+            problems.append(f"the last step is {str(self.last)[:40]!r}; known: {', '.join(get_args(Last))}")
+        if self.digits is not None and not 0 <= self.digits <= MAX_DIGITS:
+            problems.append(f"digits lie within 0..{MAX_DIGITS}")
+        if self.target is not None and not 0 < self.target < float("inf"):
+            problems.append("the error target is a positive number")
         if problems:
             raise ConfigError(*(f"model {self.network.name}: {p}" for p in problems))
 
@@ -63,8 +78,13 @@ class Model:
 
     def digest(self) -> bytes:
         """SHA-256 of everything in the model. The centre's own: it would confirm a guess of the weights."""
-        head = json.dumps([self.network.to_json(), self.ranges.to_json(), self.dataset], sort_keys=True)
-        return _digest(head, (*self.weights, *self.biases))
+        head = [self.network.to_json(), self.ranges.to_json(), self.dataset, *self.extras().items()]
+        return _digest(json.dumps(head, sort_keys=True), (*self.weights, *self.biases))
+
+    def extras(self) -> dict[str, Any]:
+        """Return what is not as in a plain model, for the file: last step, digits and target."""
+        plain = {"last": "logits", "digits": None, "target": None}
+        return {name: getattr(self, name) for name, usual in plain.items() if getattr(self, name) != usual}
 
     def quantise(self, digits: int, arithmetic: Arithmetic) -> QuantizedModel:
         """Return the integers that the protocols compute with.
@@ -163,6 +183,7 @@ def save(model: Model, path: Path | IO[bytes]) -> None:
         "network": model.network.to_json(),
         "ranges": model.ranges.to_json(),
         "dataset": model.dataset,
+        **model.extras(),
     }
     arrays: dict[str, NDArray[Any]] = {"model.json": np.frombuffer(json.dumps(head, sort_keys=True).encode(), np.uint8)}
     for placed, w, b in zip(model.network.linear_layers, model.weights, model.biases, strict=True):
@@ -186,14 +207,16 @@ def load(path: Path | IO[bytes]) -> Model:
         if head["format"] != FORMAT:
             raise ConfigError(f"{shown} has model format {str(head['format'])[:40]}; this version reads {FORMAT}")
         network, ranges = Network.from_json(head["network"]), Ranges.from_json(head["ranges"])
-        dataset = str(head["dataset"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        dataset, last = str(head["dataset"]), head.get("last", "logits")
+        digits = int(head["digits"]) if "digits" in head else None
+        target = float(head["target"]) if "target" in head else None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{shown} is not a model file of pehealth: {error}") from error
     _check_names(shown, network, arrays)
     floats = {name: a.astype(np.float64) for name, a in arrays.items()}
     linear = network.linear_layers
     weights, biases = ([floats[f"{p.name}.{what}"] for p in linear] for what in ("weight", "bias"))
-    return Model(network, tuple(weights), tuple(biases), ranges, dataset)
+    return Model(network, tuple(weights), tuple(biases), ranges, dataset, last, digits, target)
 
 
 def _head(text: bytes) -> dict[str, Any]:

@@ -50,18 +50,27 @@ def reference(name: str) -> Reference:
 
 
 def load_model(name_or_path: str | Path) -> Model:
-    """Return a reference network with its shipped weights, or the model in an .npz file.
+    """Return a reference network with its shipped weights, or the model in an .npz or an .onnx file.
+
+    An .onnx file is imported with the usual settings: readings from 0 to 1, digits for an error of 0.01.
 
     Raises:
         ConfigError: it is neither the name of a reference network nor a readable model file.
+        RangeError: an .onnx file needs other settings: `pehealth import` has them.
     """
     if isinstance(name_or_path, str) and name_or_path in _LAYERS:
         file = resources.files("pehealth.nets").joinpath("models", f"{name_or_path}.npz")
         with file.open("rb") as stream:
             return load(stream)
     path = Path(name_or_path)
+    if path.suffix == ".onnx":
+        from pehealth.nets.onnx_import import import_onnx
+
+        return import_onnx(path).model
     if path.suffix != ".npz":
-        raise ConfigError(f"{name_or_path} is no .npz file and no reference network; those are: {', '.join(NAMES)}")
+        raise ConfigError(
+            f"{name_or_path} is no .npz or .onnx file and no reference network; those are: {', '.join(NAMES)}"
+        )
     return load(path)
 
 

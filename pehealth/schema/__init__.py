@@ -15,6 +15,7 @@ BENCH = "bench-1.json"
 TRACE = "trace-1.json"
 REPLAY = "replay-1.json"
 SCALE = "scale-1.json"
+IMPORT = "import-1.json"
 
 
 def load(name: str) -> dict[str, Any]:

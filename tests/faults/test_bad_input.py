@@ -164,7 +164,7 @@ def test_what_network_and_data_do_not_have_is_listed_at_once(readings, told):
 
 def test_an_unknown_network_is_told_the_known_ones(told):
     code, text = told("--net", "clinical", "--engine", "dealt")
-    assert text.startswith("clinical is no .npz file and no reference network; those are: postop-a, ")
+    assert text.startswith("clinical is no .npz or .onnx file and no reference network; those are: postop-a, ")
     assert code == 2
 
 

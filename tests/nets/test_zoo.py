@@ -38,7 +38,7 @@ def test_every_shipped_model_fits_its_reference(name: str) -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no reference network 'mnist-g'; known: postop-a, .*cryptonets"):
         zoo.reference("mnist-g")
-    with pytest.raises(ConfigError, match=r"mnist-g is no .npz file and no reference network"):
+    with pytest.raises(ConfigError, match=r"mnist-g is no .npz or .onnx file and no reference network"):
         zoo.load_model("mnist-g")
 
 
