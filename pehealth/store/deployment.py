@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
 from pehealth.errors import ConfigError, MaterialError
-from pehealth.store.database import Database, Value
+from pehealth.store.database import Database, Value, sync_directory
 
 FILE_NAME = "deployment.db"
 FORMAT = "pehealth-deployment-1"
+_WIPED = 2**20
 FIRST_INDEX = 1
 """Index of the first query; 0 is what set-up messages are sent under."""
 _TABLES = ("CREATE TABLE parts (name TEXT PRIMARY KEY, digest BLOB NOT NULL, body BLOB NOT NULL)",)
@@ -41,6 +43,26 @@ def private_folder(path: Path) -> Path:
     if mode & 0o077:
         raise ConfigError(f"{path} has mode {mode:o}, so others may look into it: chmod 700 it")
     return path
+
+
+def wipe_folder(path: Path) -> None:
+    """Overwrite and remove every file in a party's folder, and the folder; nothing happens if it is not there.
+
+    A crash in the middle leaves a part: do it again. What was overwritten may live on in copies that flash disks and
+    snapshotting file systems keep.
+    """
+    if not path.is_dir():
+        return
+    # The deployment last: without it nobody would know what the rest belongs to.
+    for file in sorted(path.iterdir(), key=lambda each: each.name.startswith(FILE_NAME)):
+        with file.open("r+b") as out:
+            for start in range(0, file.stat().st_size, _WIPED):
+                out.write(bytes(min(_WIPED, file.stat().st_size - start)))
+            out.flush()
+            os.fsync(out.fileno())
+        file.unlink()
+    path.rmdir()
+    sync_directory(path.parent)
 
 
 class Deployment:

@@ -43,22 +43,36 @@ class LeaseTable:
         self.leases = tuple(Lease(submitter, first, until - first) for submitter, first, until in rows)
 
     def add(self, lease: Lease) -> None:
-        """Store a lease, durably; the same lease twice is one.
+        """Store a lease, durably; the same lease twice is one, and leases of one submitter that touch become one.
 
         Raises:
-            MaterialError: it overlaps another.
+            MaterialError: it overlaps another submitter's.
         """
-        if lease in self.leases:
-            return
+        joined = []
         for other in self.leases:
-            if max(lease.first, other.first) < min(lease.until, other.until):
+            if other.first <= lease.first and lease.until <= other.until and other.submitter == lease.submitter:
+                return
+            if other.submitter != lease.submitter and max(lease.first, other.first) < min(lease.until, other.until):
                 raise MaterialError(
                     f"indices {lease.first} to {lease.until - 1} cannot be leased to {lease.submitter}: {other.first} "
                     f"to {other.until - 1} are {other.submitter}'s; take the centre's next lease"
                 )
+            if other.submitter == lease.submitter and lease.first <= other.until and other.first <= lease.until:
+                joined.append(other)
+        first, until = min(each.first for each in (lease, *joined)), max(each.until for each in (lease, *joined))
         with self._database.transaction():
-            self._database.run("INSERT INTO leases VALUES (?, ?, ?)", lease.first, lease.until, lease.submitter)
-        self.leases = tuple(sorted((*self.leases, lease), key=lambda each: each.first))
+            self._database.run_many("DELETE FROM leases WHERE first = ?", ((each.first,) for each in joined))
+            self._database.run("INSERT INTO leases VALUES (?, ?, ?)", first, until, lease.submitter)
+        kept = (each for each in self.leases if each not in joined)
+        self.leases = tuple(sorted((*kept, Lease(lease.submitter, first, until - first)), key=lambda each: each.first))
+
+    def prune(self, living: Ranges) -> None:
+        """Remove leases none of whose indices are among `living`, so that a service can run for months."""
+        dead = [each for each in self.leases if not living & Ranges.of([(each.first, each.until)])]
+        if dead:
+            with self._database.transaction():
+                self._database.run_many("DELETE FROM leases WHERE first = ?", ((each.first,) for each in dead))
+            self.leases = tuple(each for each in self.leases if each not in dead)
 
     def of(self, submitter: str) -> Ranges:
         """Return all indices of a submitter."""
@@ -131,6 +145,15 @@ class LeaseBook:
             for first, until in new:
                 self._table.add(Lease(submitter, first, until - first))
             return own | new
+
+    def holder(self, index: int) -> str | None:
+        """Return to whom an index is leased."""
+        return self._table.holder(index)
+
+    def prune(self, stock: Ranges) -> None:
+        """Remove leases of which nothing is in `stock`, the indices that both servers can still use."""
+        with self._lock:
+            self._table.prune(stock)
 
     def covering(self, indices: Ranges) -> tuple[Lease, ...]:
         """Return the leases that hold any of these indices."""

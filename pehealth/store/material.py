@@ -27,6 +27,8 @@ from pehealth.store.shelf import Happened, Shelf
 from pehealth.store.state import StoreState
 
 DEFAULT_BLOCK = 64
+_MANY_LEASES = 64
+"""With more, those of which nothing is left are looked for."""
 _SWEEP = 4
 """Records deleted in one go."""
 _EVERYTHING = Ranges(((0, 2**63 - 1),))
@@ -164,11 +166,18 @@ class MaterialStore:
     def check_lease(self, index: int, submitter: str) -> None:
         """Raise MaterialError unless the index is leased to the submitter."""
         holder = self._leases.holder(index)
+        if holder is None and index in self._shelf.spent:
+            raise self._refusal(index)
         if holder != submitter:
             whose = f"leased to {holder}" if holder else "not leased"
             raise MaterialError(
                 f"{self.party}: {submitter} names index {index}, which is {whose}: ask the centre for a lease"
             )
+
+    def is_open(self, index: int) -> bool:
+        """True for an index that is reserved in this session and not admitted."""
+        with self._memory:
+            return index in self._open
 
     def _admit(self, index: int) -> bool:
         with self._memory:
@@ -191,6 +200,15 @@ class MaterialStore:
         with self._memory:
             self._taken.append(index)
         return record
+
+    def drop(self, indices: Iterable[int]) -> None:
+        """Give up indices that are reserved in this session and not admitted: nobody may use them any more."""
+        with self._memory:
+            for index in indices:
+                if index in self._open:
+                    self._open.discard(index)
+                    if self._waiting.pop(index, None) is not None:
+                        self._taken.append(index)
 
     def met(self, index: int) -> None:
         """Note that the peer has used the index too; it is written down when records are next swept."""
@@ -232,6 +250,18 @@ class MaterialStore:
         with self._disk:
             return self._shelf.stock
 
+    @property
+    def usable(self) -> Ranges:
+        """Indices that can still serve a query: in stock, or reserved in this session and not admitted."""
+        with self._disk, self._memory:
+            return self._shelf.stock.with_indices(self._open)
+
+    @property
+    def used(self) -> int:
+        """How many records were taken for queries, ever."""
+        with self._disk:
+            return self._shelf.used
+
     def remaining(self, submitter: str | None = None) -> int:
         """Return how many more queries can be admitted; with `submitter`, of its leases."""
         within = _EVERYTHING if submitter is None else self._leases.of(submitter)
@@ -248,6 +278,8 @@ class MaterialStore:
         """
         with self._disk:
             self._leases.add(lease)
+            if len(self._leases.leases) > _MANY_LEASES:
+                self._leases.prune(self.usable)
 
     @property
     def leases(self) -> tuple[Lease, ...]:

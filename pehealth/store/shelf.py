@@ -168,6 +168,12 @@ class Shelf:
         """All available indices."""
         return Ranges().with_indices(index for (index,) in self.database.run("SELECT idx FROM records"))
 
+    @property
+    def used(self) -> int:
+        """How many indices the log says were used."""
+        rows = self.database.run("SELECT TOTAL(until - first) FROM log WHERE what = ?", Happened.USED.value)
+        return int(rows[0][0])
+
     def count(self, within: Ranges) -> int:
         """Return how many indices within some ranges are available."""
         query = "SELECT COUNT(*) FROM records WHERE idx >= ? AND idx < ?"

@@ -118,10 +118,49 @@ def test_leases_last_and_do_not_overlap(make: Make) -> None:
     lease = Lease("ward 1", 2, 4)
     store.grant(lease)
     store.grant(lease)
-    for bad in (Lease("ward 2", 5, 2), Lease("ward 1", 0, 3), Lease("ward 2", 2, 4)):
+    for bad in (Lease("ward 2", 5, 2), Lease("ward 2", 0, 3), Lease("ward 2", 2, 4)):
         with pytest.raises(MaterialError, match="2 to 5 are ward 1's"):
             store.grant(bad)
     assert make().leases == (lease,)
+
+
+def test_leases_of_one_submitter_that_touch_are_one(make: Make) -> None:
+    store = make()
+    for lease in (Lease("a", 0, 2), Lease("a", 4, 2), Lease("b", 6, 2), Lease("a", 1, 4), Lease("a", 2, 1)):
+        store.grant(lease)
+    assert store.leases == (Lease("a", 0, 6), Lease("b", 6, 2))
+    assert make().leases == (Lease("a", 0, 6), Lease("b", 6, 2))
+
+
+def test_leases_of_which_nothing_is_left_go(make: Make) -> None:
+    """Ten thousand clients come and go, and each leaves no trace but in the log."""
+    store = fill(make(), 400)
+    for first in range(0, 400, 2):
+        store.grant(Lease(f"client {first}", first, 2))
+        for index in (first, first + 1):
+            store.accept(index, f"client {first}")
+    assert len(store.leases) <= 66
+    with pytest.raises(MaterialError, match="the material of index 0 was used"):
+        store.accept(0, "client 0")
+    assert len(make().leases) <= 66
+
+
+def test_what_is_reserved_and_not_admitted_is_usable_until_it_is_given_up(make: Make) -> None:
+    store = fill(make(), 6)
+    store.grant(Lease("a", 0, 6))
+    store.reserve(4)
+    store.take(0)
+    store.accept(1, "a")
+    assert store.usable.spans == ((0, 1), (2, 6))
+    assert [store.is_open(index) for index in (0, 1, 2, 4)] == [True, False, True, False]
+    store.drop([0, 1, 2, 5])
+    assert store.usable.spans == ((3, 6),)
+    with pytest.raises(MaterialError, match="used or burnt before"):
+        store.accept(2, "a")
+    with pytest.raises(MaterialError, match="used or burnt before"):
+        store.take(2)
+    store.sweep()
+    assert store.used == 2, "0 was read, 2 was thrown away"
 
 
 def test_no_index_is_filled_twice(make: Make) -> None:
