@@ -134,7 +134,8 @@ def test_leases_of_one_submitter_that_touch_are_one(make: Make) -> None:
 
 def test_leases_of_which_nothing_is_left_go(make: Make) -> None:
     """Ten thousand clients come and go, and each leaves no trace but in the log."""
-    store = fill(make(), 400)
+    store = make()
+    store.put(0, [record(index) for index in range(400)])
     for first in range(0, 400, 2):
         store.grant(Lease(f"client {first}", first, 2))
         for index in (first, first + 1):
@@ -146,7 +147,8 @@ def test_leases_of_which_nothing_is_left_go(make: Make) -> None:
 
 
 def test_what_is_reserved_and_not_admitted_is_usable_until_it_is_given_up(make: Make) -> None:
-    store = fill(make(), 6)
+    store = make()
+    store.put(0, [record(index) for index in range(6)])
     store.grant(Lease("a", 0, 6))
     store.reserve(4)
     store.take(0)
