@@ -11,7 +11,7 @@ import trio
 from parties.actor import Actor, threaded
 from pehealth.codec.packing import Words
 from pehealth.engines.interface import Worked
-from transport.interfaces import Phase
+from transport.interfaces import Clock, Phase
 
 T = TypeVar("T")
 
@@ -48,6 +48,10 @@ class ServiceActor(Actor):
 
     def worked(self, worked: Worked) -> None:
         """Not kept."""
+
+    def seen(self, query: int, clock: Clock) -> None:
+        """Raise a query's clock to that of its upload, which came before the query was admitted."""
+        self._clocks.setdefault((Phase.ONLINE, query), Clock()).seen(clock.depth, clock.rounds)
 
     def rounds(self, query: int) -> int:
         """Return how many rounds between servers a query has taken online, by what this party has seen."""

@@ -47,6 +47,13 @@ class Fields:
             raise self._wrong(name, f"a text of at most {most} characters")
         return value
 
+    def octets(self, name: str, most: int) -> bytes:
+        """Return at most `most` bytes."""
+        value = self._take(name)
+        if not isinstance(value, bytes) or len(value) > most:
+            raise self._wrong(name, f"at most {most} bytes")
+        return value
+
     def table(self, name: str) -> Mapping[str, Any]:
         """Return a map whose keys are texts."""
         value = self._take(name)

@@ -15,8 +15,9 @@ from parties.private import unpack_model
 from pehealth.codec.packing import Words, packed_size, unpack
 from pehealth.config import Party
 from pehealth.crypto.prg import KEY_BYTES
-from pehealth.errors import MaterialError
+from pehealth.errors import ConfigError, MaterialError
 from pehealth.nets.describe import Network
+from pehealth.nets.masked_material import load_query
 from pehealth.nets.weights import QuantizedModel
 from pehealth.protocols.context import SentBy, receive
 from pehealth.store.leases import Lease, LeaseBook
@@ -100,6 +101,15 @@ class ServingServer(KeptServer):
                 await self._actor.on_disk(store.reserve, DEFAULT_BLOCK, who, block)
             await self.prepare(index, await self._actor.on_disk(store.take, index))
 
+    async def prepare(self, query: int, record: bytes) -> None:
+        """Load one query's material; whoever dealt it need not be linked now."""
+        if self._common is None:
+            raise ConfigError("a server prepares queries after it was set up")
+        common = self._common.child("query", query)
+        self._ready[query] = await self._actor.compute(
+            load_query, self._plan, self._actor.party, record, self._models, common
+        )
+
     async def receive_upload(self, link: Endpoint) -> Words:
         """Take a submitter's share of a batch of readings, (batch, inputs) mod 2^k."""
         p, network = self._actor.start.parameters, self._actor.start.network
@@ -143,6 +153,7 @@ class ServingServer(KeptServer):
     async def used(self) -> int:
         """Return how many records were used, ever."""
         store = await self._store()
+        await self._actor.on_disk(store.sweep)
         return await self._actor.on_disk(lambda: store.used)
 
     async def sweep(self) -> None:

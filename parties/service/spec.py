@@ -13,6 +13,7 @@ from typing import Any
 from parties.custody import settings_of
 from parties.start import Start
 from pehealth.config import Engine, Parameters, Party
+from pehealth.crypto.lattice.parameters import PARAMETER_SETS
 from pehealth.engines.catalog import masked_engine
 from pehealth.errors import ConfigError
 from pehealth.nets.describe import Network
@@ -87,6 +88,7 @@ class Spec:
             ConfigError: it is not described well, or is none that runs as a service.
         """
         try:
+            _check_kinds(data)
             parameters = _parameters(data["parameters"])
             spec = cls(
                 data["id"], data["model"], data["version"], Network.from_json(data["network"]), parameters,
@@ -99,9 +101,11 @@ class Spec:
 
     def check(self) -> None:
         """Raise ConfigError if this is no deployment that runs as a service."""
-        named = is_name(self.id) and is_name(self.model) and type(self.dealer) is bool
-        if not (named and type(self.version) is int and 1 <= self.version <= _MOST_VERSION):
-            raise ConfigError("a deployment needs a plain name, a version from 1, and who deals")
+        if not (is_name(self.id) and is_name(self.model) and 1 <= self.version <= _MOST_VERSION):
+            raise ConfigError(
+                f"a model is named by at most 64 letters, digits, '_', '.' and '-', and a version from 1: "
+                f"{self.model[:80]!r} cannot be"
+            )
         if self.parameters.engine not in ENGINES:
             raise ConfigError(
                 f"engine {self.parameters.engine} does not run as a service: its material cannot be dealt ahead and "
@@ -116,6 +120,12 @@ class Spec:
         return sum(engine.model_layout(p.linear, party).size for p in self.network.linear_layers)
 
 
+def _check_kinds(data: Mapping[str, Any]) -> None:
+    kinds = {"id": str, "model": str, "version": int, "dealer": bool}
+    if wrong := [name for name, kind in kinds.items() if type(data[name]) is not kind]:
+        raise TypeError(f"{', '.join(wrong)} of another kind than expected")
+
+
 def _parameters(data: Mapping[str, Any]) -> Parameters:
     known = {field.name for field in dataclasses.fields(Parameters)}
     if set(data) - known:
@@ -125,8 +135,9 @@ def _parameters(data: Mapping[str, Any]) -> Parameters:
     for name, (value, least, most) in numbers.items():
         if type(value) is not int or not least <= value <= most:
             raise ValueError(f"{name} is outside of {least}..{most}")
-    if p.reveal not in ("logits", "class") or not isinstance(p.lattice, str | None) or type(p.sensors) is not int:
-        raise ValueError("reveal, lattice or sensors cannot be read")
+    texts: dict[str, set[object]] = {"reveal": {"logits", "class"}, "lattice": {None, *PARAMETER_SETS}}
+    if any(data.get(name, getattr(p, name)) not in known for name, known in texts.items()):
+        raise ValueError("reveal or lattice is not known")
     if any(value is not None for value in (p.group, p.walk, p.cap, p.splits)):
         raise ValueError("group, walk, cap and splits are of engines that do not run as a service")
     return p

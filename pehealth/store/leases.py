@@ -164,6 +164,11 @@ class LeaseBook:
         """All leases, by index."""
         return self._table.leases
 
+    @property
+    def leased(self) -> Ranges:
+        """All indices that are leased to anybody."""
+        return Ranges.of((each.first, each.until) for each in self._table.leases)
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
