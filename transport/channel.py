@@ -90,6 +90,11 @@ class Channel:
             for sent, kind, size in wire.control:
                 (meter.sent if sent else meter.received)(kind, size, 0, 0, 0)
 
+    @property
+    def ended(self) -> bool:
+        """True once nothing can be sent or received any more."""
+        return self._failure is not None
+
     def forget(self, query: int) -> None:
         """Drop what has come of a query and was not taken, and what will still come: it has failed.
 

@@ -107,7 +107,7 @@ class Line:
         if asked.reply is not None:
             return self._opened(asked.reply)
         local, peer = self.channel.local, self.peer
-        if not self.channel.standing:
+        if self.channel.ended:
             raise await self.channel.wait_end()
         if asked.done.is_set():
             raise PeerLost(f"{local}: the link to {peer} has ended; we were waiting for its answer to {op}")
@@ -134,7 +134,7 @@ class Line:
                 payload = await end.receive(tag, most=most)
                 return unpack_map(payload, f"{self.channel.local}: {self.peer} sent a {_WORDS[tag]} that")
             except PeerTimeout:  # nothing was asked for a long time: no fault of the link's
-                if not self.channel.standing:
+                if self.channel.ended:
                     raise
 
     async def _hear(self) -> None:
