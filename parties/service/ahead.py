@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -22,10 +23,13 @@ class Ahead:
         role: makes queries ready.
         flights: queries under way; while there are any, a client that has something ready can wait.
         each: how many to have ready for a client.
+        allowed: returns once material may be reserved.
     """
 
-    def __init__(self, role: ServingServer, flights: Flights, each: int) -> None:
-        self._role, self._flights, self._each = role, flights, each
+    def __init__(
+        self, role: ServingServer, flights: Flights, each: int, allowed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._role, self._flights, self._each, self._allowed = role, flights, each, allowed
         self._next: dict[str, deque[int]] = {}
         self._made: dict[str, set[int]] = {}
         self._news = trio.Event()
@@ -61,6 +65,7 @@ class Ahead:
                 continue
             client, index = found
             try:
+                await self._allowed()
                 await self._role.make_ready(index, client)
             except MaterialError:  # burnt or used meanwhile: whoever names it is told so
                 continue

@@ -59,6 +59,11 @@ class ServingServer(KeptServer):
         store = await self._store()
         return await self._actor.on_disk(store.state)
 
+    @property
+    def still(self) -> trio.Lock:
+        """Held while the two servers tell each other what is spent: nothing may be reserved meanwhile."""
+        return self._loading
+
     async def agree(self, theirs: StoreState, ours: StoreState) -> None:
         """Take the other server's state; what it has spent is spent here, and what was made ready of it is dropped.
 

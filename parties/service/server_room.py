@@ -39,7 +39,7 @@ class ServerRoom(ModelRoom):
         self.flights = Flights(
             self.name, most=limits.in_flight, each=limits.in_flight_each, seconds=limits.query_seconds
         )
-        self._ahead = Ahead(self.role, self.flights, limits.prepared)
+        self._ahead = Ahead(self.role, self.flights, limits.prepared, self._wait_met)
         self._other = str(Party(self.name).other)
         self._met, self._apart = trio.Event(), ""
         self._storing: dict[int, trio.CancelScope] = {}
@@ -91,13 +91,14 @@ class ServerRoom(ModelRoom):
         """With every new link the two servers tell each other first what is spent; E1 begins."""
         if line.peer != self._other:
             return
-        self._met, self._apart = trio.Event(), ""
+        self._lose_touch()
         await self.committed.wait()
         while Party(self.name) is Party.E1:
             try:
-                ours = await self.role.state()
-                reply = await line.ask("meet", within=self._seconds, state=ours.pack())
-                await self.role.agree(_state_in(reply.get("state"), self._other), ours)
+                async with self.role.still:
+                    ours = await self.role.state()
+                    reply = await line.ask("meet", within=self._seconds, state=ours.pack())
+                    await self.role.agree(_state_in(reply.get("state"), self._other), ours)
             except ConfigError:  # it has not committed yet
                 await trio.sleep(_AGAIN_SECONDS)
             except MaterialError as error:
@@ -110,7 +111,7 @@ class ServerRoom(ModelRoom):
     def unlinked(self, peer: str) -> None:
         """What was agreed with the other server ends with the link; what is ready for a client, too."""
         if peer == self._other:
-            self._met = trio.Event()
+            self._lose_touch()
         elif is_client(peer):
             self._ahead.leave(peer)
 
@@ -119,14 +120,19 @@ class ServerRoom(ModelRoom):
         f.finish()
         if not self.committed.is_set():
             raise ConfigError(f"{self.name}: {self.spec.title} is not committed here yet")
-        ours = await self.role.state()
         try:
-            await self.role.agree(theirs, ours)
+            async with self.role.still:
+                ours = await self.role.state()
+                await self.role.agree(theirs, ours)
         except MaterialError as error:
             self._part(error)
             raise
         self._met.set()
         return {"state": ours.pack()}
+
+    def _lose_touch(self) -> None:
+        before, self._met, self._apart = self._met, trio.Event(), ""
+        before.set()  # who waits looks at the new one
 
     def _part(self, error: MaterialError) -> None:
         self._apart = str(error)

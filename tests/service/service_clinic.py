@@ -144,6 +144,7 @@ class Clinic:
         for path in self.folder.glob("E1/*/material.db"):
             one = read_marks(path)
             two = read_marks(self.folder / "E2" / path.parent.name / "material.db")
-            assert problems(one, two) == ()
+            found = problems(one, two)
+            assert found == (), found
             used += len(one.of(Happened.USED) | two.of(Happened.USED))
         return used
