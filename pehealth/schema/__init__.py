@@ -16,6 +16,7 @@ TRACE = "trace-1.json"
 REPLAY = "replay-1.json"
 SCALE = "scale-1.json"
 IMPORT = "import-1.json"
+ANSWER = "answer-1.json"
 
 
 def load(name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from parties.resolve import resolve_deployment
 from parties.service.cards import Answer, ModelCard
 from parties.service.client import Client
 from parties.settings import Settings
+from pehealth import schema
 from pehealth.errors import PeerAborted
 from pehealth.nets.oracle import ideal
 from transport.errors import PeerLost
@@ -86,7 +87,10 @@ def infer(*arguments: object) -> int:
 
 
 def lines(capsys) -> list[dict]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for line in found:
+        assert schema.problems(line, schema.ANSWER) == ()
+    return found
 
 
 def test_a_json_line_each_with_all_that_a_result_has(client, table, capsys) -> None:
@@ -199,6 +203,8 @@ def test_a_failure_ends_it_with_its_exit_code_or_is_a_line_of_its_own(client, ta
     second = json.loads(out.out.splitlines()[1])
     assert second == {"sample": 1, "line": 2, "clipped": 0, "error": "E1 is gone", "kind": "PeerLost", "code": 3}
     assert len(out.out.splitlines()) == 3
+    assert schema.problems(second, schema.ANSWER) == ()
+    assert schema.problems({**second, "query": 1}, schema.ANSWER) != ()
     client.calls, client.fails = [], {2: PeerLost("E1 is gone")}
     assert infer(table[0], "--in-flight", "1", "--keep-going") == 3
     assert "failed: E1 is gone" in capsys.readouterr().out
