@@ -80,6 +80,7 @@ def measure(sensor: Sensor, sample: Sequence[float], count: int, *, traced: bool
     }
     if traced:
         figures["traced_peak_kib"] = tracemalloc.get_traced_memory()[1] >> 10
+        tracemalloc.stop()
     return figures
 
 
