@@ -10,13 +10,15 @@ E1.pem, E1.key   the certificate and private key of E1: for E1 alone
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pehealth.codec.strict_json import parse_json
 from pehealth.errors import ConfigError
 from transport.certificates import (
     Authority,
@@ -25,7 +27,6 @@ from transport.certificates import (
     make_request,
     moment,
     read_request,
-    read_revocations,
     serial_of,
     span_of,
 )
@@ -155,19 +156,29 @@ class KeyFolder:
         if missing:
             raise ConfigError(*(f"{self.directory}: {problem}" for problem in missing))
         chosen = [i for i in issued if (i.name in names or i.number in numbers) and i.revoked is None]
-        known = read_revocations(_read(self.directory / REVOKED))
+        known = self._revoked()
         everything = {**known, **{i.serial: self._now for i in chosen}}
         write_public(self.directory / REVOKED, self._authority.revocations(everything, self._now))
         return chosen
 
     def issued(self) -> list[Issued]:
         """Return what was issued, oldest first."""
-        revoked = read_revocations(_read(self.directory / REVOKED))
-        lines = _read(self.directory / ISSUED).decode().splitlines()
+        revoked = self._revoked()
         try:
-            return [_parse(json.loads(line), revoked) for line in lines if line.strip()]
+            lines = _read(self.directory / ISSUED).decode().splitlines()
+            issued = [_parse(parse_json(line), revoked) for line in lines if line.strip()]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self.directory / ISSUED} is damaged: {error}") from error
+        if revoked.keys() - {each.serial for each in issued}:
+            raise ConfigError(f"{self.directory / ISSUED} is damaged: it lacks certificates that {REVOKED} names")
+        return issued
+
+    def _revoked(self) -> dict[int, dt.datetime]:
+        path = self.directory / REVOKED
+        try:
+            return self._authority.read_revocations(_read(path))
+        except ValueError as error:
+            raise ConfigError(f"{path} is no list of revoked certificates: {error}: put it back") from error
 
     def _span(self, days: int) -> Span:
         _check_days(days)
@@ -179,9 +190,10 @@ class KeyFolder:
 
     def _note(self, name: str, certificate: bytes) -> Issued:
         issued = Issued(name, serial_of(certificate), span_of(certificate))
-        record = {"name": name, "serial": f"{issued.serial:x}", "from": issued.span.start.isoformat()}
+        start, end = issued.span.start.isoformat(), issued.span.end.isoformat()
+        record = {"name": name, "serial": f"{issued.serial:x}", "from": start, "until": end}
         path = self.directory / ISSUED
-        line = json.dumps({**record, "until": issued.span.end.isoformat()}) + "\n"
+        line = json.dumps({**record, "check": _check(record)}) + "\n"
         write_public(path, _read(path) + line.encode())
         return issued
 
@@ -265,7 +277,15 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _parse(record: dict[str, str], revoked: dict[int, dt.datetime]) -> Issued:
+def _check(record: Mapping[str, object]) -> str:
+    """Return what shows that a line is as it was written: by a changed serial another certificate would be revoked."""
+    rest = {name: value for name, value in record.items() if name != "check"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _parse(record: object, revoked: dict[int, dt.datetime]) -> Issued:
+    if not isinstance(record, dict) or record["check"] != _check(record):
+        raise ValueError("a line was changed")
     serial = int(record["serial"], 16)
     span = Span(dt.datetime.fromisoformat(record["from"]), dt.datetime.fromisoformat(record["until"]))
     return Issued(record["name"], serial, span, revoked.get(serial))

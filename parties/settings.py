@@ -184,7 +184,7 @@ def _read_tls(tls: TomlReader, folder: Path) -> TlsFiles | None:
 
 def _bad_names(settings: Settings) -> Iterator[str]:
     own = settings.party
-    wrong = [problem for name in (own, *settings.peers) if name for problem in bad_name(name)]
+    wrong = [problem for name in (*([own] if own else []), *settings.peers) for problem in bad_name(name)]
     yield from wrong
     if settings.deployment and not is_name(settings.deployment):
         yield f"deployment = {settings.deployment!r}: expected at most 64 letters, digits, '_', '.' and '-'"

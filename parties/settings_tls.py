@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from parties.keys import warn_of_end
+from pehealth.errors import ConfigError
 from transport.certificates import der_of, is_issued_by, moment, names_of, span_of
 from transport.credentials import TlsFiles, make_context
 from transport.errors import TransportError
@@ -17,14 +20,14 @@ def check_files(party: str, files: TlsFiles, now: dt.datetime) -> Iterator[str]:
     """Yield what is wrong with a party's TLS files."""
     try:
         make_context(files, server=True)
-        certificate, authority = files.certificate.read_bytes(), files.authority.read_bytes()
-        own, issuer = span_of(certificate), span_of(authority)
-        names = names_of(certificate)
-    except (TransportError, ValueError) as error:
+    except TransportError as error:
         yield f"[tls] {str(error).removeprefix('TLS: ')}"
         return
-    except OSError as error:
-        yield f"[tls] {error.filename} cannot be read: {error.strerror}"
+    try:
+        certificate, own, names = _read(files.certificate, span_of, names_of)
+        authority, issuer = _read(files.authority, span_of)
+    except ConfigError as error:
+        yield f"[tls] {error}"
         return
     if party.lower() not in {name.lower() for name in names}:
         yield f"[tls] certificate {files.certificate} names {', '.join(names) or 'nobody'}, and this is {party}"
@@ -38,7 +41,19 @@ def check_files(party: str, files: TlsFiles, now: dt.datetime) -> Iterator[str]:
         elif now < span.start:
             yield f"[tls] {what} {path} is not valid before {moment(span.start)}: is this machine's clock wrong?"
     if against := files.objection(der_of(certificate)):
-        yield f"[tls] {against.replace('its certificate', f'our certificate {files.certificate}')}"
+        where = f"revoked {files.revoked}: " if against.startswith("our list") else ""
+        yield f"[tls] {where}{against.replace('its certificate', f'our certificate {files.certificate}')}"
+
+
+def _read(path: Path, *readers: Callable[[bytes], Any]) -> tuple[Any, ...]:
+    """Return what is in a file of certificates, and what each reader makes of it. Raises ConfigError."""
+    try:
+        content = path.read_bytes()
+        return (content, *(reader(content) for reader in readers))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is no certificate: {error}") from error
 
 
 def warn_of_files(files: TlsFiles, now: dt.datetime) -> list[str]:

@@ -72,11 +72,15 @@ class Authority:
         Raises:
             ValueError: they are not a certificate and its private key.
         """
-        parsed = x509.load_pem_x509_certificate(certificate)
+        with _readable():
+            parsed = x509.load_pem_x509_certificate(certificate)
+            _ = parsed.subject, parsed.public_key(), parsed.not_valid_after_utc
         try:
             private = serialization.load_pem_private_key(key, password=None)
         except TypeError as error:
             raise ValueError("the authority's key has a password") from error
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise ValueError("the authority's key is damaged, or is none") from error
         if not isinstance(private, PrivateKey) or private.public_key() != parsed.public_key():
             raise ValueError("the authority's key does not belong to its certificate")
         return cls(parsed, private)
@@ -109,6 +113,19 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM)
+
+    def read_revocations(self, revoked: bytes) -> dict[int, dt.datetime]:
+        """Return what `read_revocations` does, of a list that this authority has signed.
+
+        Raises:
+            ValueError: it is none, or was changed since.
+        """
+        found = read_revocations(revoked)
+        with _readable():
+            signed = _signed(x509.load_pem_x509_crl(revoked), self.certificate)
+        if not signed:
+            raise ValueError("this authority did not sign it, or it was changed since")
+        return found
 
     def revocations(self, revoked: Mapping[int, dt.datetime], now: dt.datetime) -> bytes:
         """Return the signed list, in PEM, of revoked serial numbers and since when; good as long as the authority."""
@@ -163,7 +180,7 @@ def names_of(certificate: bytes) -> tuple[str, ...]:
             )
         except x509.ExtensionNotFound:
             return ()
-    return tuple(names.value.get_values_for_type(x509.DNSName))
+        return tuple(names.value.get_values_for_type(x509.DNSName))
 
 
 def der_of(certificate: bytes) -> bytes:
@@ -188,7 +205,7 @@ def span_of(certificate: bytes) -> Span:
     """Return when the first certificate in a PEM text is valid. Raises ValueError if there is none."""
     with _readable():
         parsed = x509.load_pem_x509_certificate(certificate)
-    return Span(parsed.not_valid_before_utc, parsed.not_valid_after_utc)
+        return Span(parsed.not_valid_before_utc, parsed.not_valid_after_utc)
 
 
 def objection(certificate: bytes, revoked: bytes, authorities: bytes, now: dt.datetime) -> str:
@@ -208,19 +225,21 @@ def objection(certificate: bytes, revoked: bytes, authorities: bytes, now: dt.da
             known = x509.load_pem_x509_crl(revoked)
             trusted = x509.load_pem_x509_certificates(authorities)
             signed = any(_signed(known, issuer) for issuer in trusted)
+            of, next_update = known.issuer, known.next_update_utc
     except ValueError:
         return f"{ours} is none in PEM: copy the authority's"
     try:
         with _readable():
             shown = x509.load_der_x509_certificate(certificate)
-            issuer = shown.issuer
+            issuer, serial = shown.issuer, shown.serial_number
     except ValueError:
         return "its certificate cannot be read: issue a new one"
-    if issuer != known.issuer or not signed:
+    if issuer != of or not signed:
         return f"{ours} is not of the authority that issued its certificate: copy the authority's"
-    if known.next_update_utc is not None and known.next_update_utc < now:
-        return f"{ours} is out of date since {moment(known.next_update_utc)}: copy a new one from the authority"
-    entry = known.get_revoked_certificate_by_serial_number(shown.serial_number)
+    if next_update is not None and next_update < now:
+        return f"{ours} is out of date since {moment(next_update)}: copy a new one from the authority"
+    # Whoever signed the list can write one: what follows needs no guard.
+    entry = known.get_revoked_certificate_by_serial_number(serial)
     if entry is None:
         return ""
     return f"its certificate was revoked on {moment(entry.revocation_date_utc)}: issue a new one"
@@ -233,13 +252,14 @@ def moment(when: dt.datetime) -> str:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Turn whatever the library raises for what it cannot read into ValueError."""
+    """Turn whatever the library raises for what it cannot read into ValueError; it parses only when it is asked."""
     try:
         yield
     except (
         x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm, TypeError,
+        ValueError,
     ) as error:  # fmt: skip
-        raise ValueError(f"it cannot be read: {error}") from error
+        raise ValueError("it is damaged, or is not what it should be") from error
 
 
 def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:

@@ -143,6 +143,8 @@ class Trace:
             if what not in get_args(What):
                 raise ValueError(f"an event of kind {what!r}")
             numbers = (int(tag), int(size), int(depth))
+            if not 0 <= numbers[0] < 2**32:
+                raise ValueError("a tag that no message has")
             events.append(
                 Event(what, str(party), int(query), float(began), float(ended), str(peer), *numbers, str(name))
             )

@@ -102,7 +102,7 @@ class Deployment:
         }  # fmt: skip
         database = Database.create(folder / FILE_NAME, _TABLES, meta)
         with database.transaction():
-            rows = ((part, hashlib.sha256(body).digest(), body) for part, body in parts.items())
+            rows = ((part, _digest(name, part, body), body) for part, body in parts.items())
             database.run_many("INSERT INTO parts VALUES (?, ?, ?)", rows)
             database.set("parts", len(parts))
         return cls(database)
@@ -156,7 +156,7 @@ class Deployment:
         with self._lock:
             rows = self._database.run("SELECT digest, body FROM parts WHERE name = ?", name)
         digest, body = rows[0] if rows else (b"", None)
-        if not isinstance(body, bytes) or hashlib.sha256(body).digest() != digest:
+        if not isinstance(body, bytes) or _digest(self.name, name, body) != digest:
             raise MaterialError(
                 f"{self.party}: {name} in {self._database.path} is missing or was changed on disk: put the folder "
                 "back, or deploy again into another --state directory"
@@ -174,6 +174,11 @@ class Deployment:
         """Let go of the file."""
         with self._lock:
             self._database.close()
+
+
+def _digest(deployment: str, part: str, body: bytes) -> bytes:
+    """Return what ties a part to its name and deployment: SQLite's index, too, can change on the disk."""
+    return hashlib.sha256(json.dumps([FORMAT, deployment, part]).encode() + body).digest()
 
 
 def differences(wanted: Settings, found: Settings) -> tuple[str, ...]:

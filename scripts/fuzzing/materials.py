@@ -60,7 +60,7 @@ def _signed(source: Source) -> bytes:
     out = [fields, hashlib.sha256(fields).digest()]
     if party in (1, 2) and size <= 64:
         header = Header(_PLAN, (Party.E1, Party.E2)[party - 1], first, count, size)
-        for index in range(first, first + min(count, source.below(4))):
+        for index in range(first, min(first + min(count, source.below(4)), 2**64)):
             record = source.take(size)
             out += [record, header.record_digest(index, record)]
     return b"".join(out) + source.rest()

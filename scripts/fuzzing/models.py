@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from functools import cache
 from typing import Any
@@ -66,7 +67,9 @@ def _built(source: Source) -> bytes:
         else:
             arrays[name] = arrays.get(name, b"")[: source.octet()]
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if source.below(2) else zipfile.ZIP_STORED) as archive:
+    kind = zipfile.ZIP_DEFLATED if source.below(2) else zipfile.ZIP_STORED
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", kind) as archive:
+        warnings.simplefilter("ignore")  # two entries of one name: the reader is to refuse them
         archive.writestr("model.json.npy", _npy_of(np.frombuffer(json.dumps(head).encode(), np.uint8)))
         for name, content in arrays.items():
             archive.writestr(f"{name}.npy", content)
