@@ -29,6 +29,7 @@ COMMANDS = {
     "check": ("parties.commands.check:check", "Check this party's settings, keys and links, together with the others."),
     "plan": ("parties.commands.plan:plan", "What a run will cost, without running it."),
     "replay": ("parties.commands.replay:replay", "What a traced run takes under another network, and why."),
+    "report": ("parties.commands.report:report", "The paper's tables, figures and claims, re-measured: one HTML page."),
     "scale": ("parties.commands.scale:scale", "How costs grow, up to ResNet-18's shapes, by plan and replay."),
 }
 GROUPS = {

@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     packed = {name for name in names if ".dist-info/" not in name}
-    suffixes = (".py", ".json", ".npz", ".html", ".toml")
+    suffixes = (".py", ".json", ".npz", ".css", ".html", ".toml")
     in_tree = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES

@@ -17,6 +17,7 @@ REPLAY = "replay-1.json"
 SCALE = "scale-1.json"
 IMPORT = "import-1.json"
 ANSWER = "answer-1.json"
+REPORT = "report-1.json"
 
 
 def load(name: str) -> dict[str, Any]:
