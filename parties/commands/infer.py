@@ -37,7 +37,7 @@ def infer(  # noqa: PLR0913, RUF100 - flags
         clip: Move readings that are out of their range to its end, and say how many, rather than refuse them.
         json: lines: a JSON document a line. table: for people.
         in_flight: Queries under way at once.
-        deadline: Seconds that a query may take (default: [deadlines] query of the settings).
+        deadline: Seconds that a query, and each retry, may take (default: [deadlines] query of the settings).
         retries: How often a query that failed is asked again under a fresh number.
         keep_going: A sample that fails does not end the rest; the exit code is that of the first that did.
     """

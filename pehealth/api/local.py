@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import trio
 from numpy.typing import ArrayLike
 
 from parties.launch import perform_job
@@ -19,6 +23,7 @@ from pehealth.nets.weights import Model
 from pehealth.nets.zoo import load_model
 
 E = TypeVar("E", Engine, GroupName)
+T = TypeVar("T")
 MOST_TOGETHER = 64
 """Samples in a query unless told otherwise."""
 
@@ -35,7 +40,8 @@ def run_local(
 ) -> Result:
     """Run sensor, centre and both servers in this process, and return what the centre received.
 
-    Not within a trio program: there, `await trio.to_thread.run_sync(run_local, ...)`.
+    It blocks until the result is there, and works beside an event loop that runs already, as in a notebook; an
+    asynchronous program has `await trio.to_thread.run_sync(run_local, ...)`.
 
     Args:
         net: a reference network's name, a model file, or a model.
@@ -66,6 +72,22 @@ def run_local(
     return _result(resolve_samples(request, model, samples))
 
 
+def _alone(function: Callable[..., T], *args: object) -> T:
+    """Call what runs an event loop: in a thread of its own if one runs in this thread already."""
+    if not (_in_loop(asyncio.get_running_loop) or _in_loop(trio.lowlevel.current_task)):
+        return function(*args)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
+
+
+def _in_loop(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _member(kind: type[E], text: str, what: str) -> E:
     try:
         return kind(text)
@@ -75,7 +97,7 @@ def _member(kind: type[E], text: str, what: str) -> E:
 
 def _result(job: Job) -> Result:
     """Run a job and return its result."""
-    outcome = perform_job(job, silent)
+    outcome = _alone(perform_job, job, silent)
     batch, count, scale = job.plan.parameters.batch, len(job.labels), job.quantised.logit_scale
     queries = sorted(outcome.collected)
     units = [row for query in queries for row in outcome.logits[query]][:count]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ LINE_BYTES = 16 << 20
 """The longest line that is read; beyond it something else than a CSV file came."""
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".txt": "csv", ".npy": "npy", ".f32": "f32", ".raw": "f32"}
 _READ_BYTES = 64 << 10
+_NOT_NPY = (
+    ValueError, TypeError, KeyError, OverflowError, SyntaxError, tokenize.TokenError, EOFError, OSError, MemoryError,
+)  # fmt: skip
+"""What numpy raises for a file that is none, or whose header is wrong in one of many ways."""
 
 
 class Row(NamedTuple):
@@ -114,7 +119,10 @@ def _cells(line: bytes, where: str) -> list[str]:
         raise ConfigError(f"{where}: not UTF-8; give --format f32 for bare float32") from error
     if not text or text.startswith("#"):
         return []
-    return [cell.strip() for cell in next(csv.reader([text]), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([text]), [])]
+    except csv.Error as error:
+        raise ConfigError(f"{where}: not CSV: {error}") from error
 
 
 def _number(cell: str) -> float | None:
@@ -141,10 +149,10 @@ def _row(cells: list[str], columns: int, where: str) -> Floats:
 def _npy_rows(stream: BinaryIO, name: str, columns: int) -> Iterator[Row]:
     try:
         array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
+    except _NOT_NPY as error:
         raise ConfigError(f"{name} is no NPY file of numbers: {error}") from error
     for number, values in enumerate(_table(array, name, columns)):
-        yield Row(number, _finite(values.astype(np.float64), f"{name} row {number}"))
+        yield Row(number, _finite(values, f"{name} row {number}"))
 
 
 def _table(array: NDArray[np.generic], name: str, columns: int) -> NDArray[np.generic]:
@@ -165,7 +173,7 @@ def _float_rows(stream: BinaryIO, name: str, columns: int) -> Iterator[Row]:
     while raw := _exactly(stream, size):
         if len(raw) < size:
             raise ConfigError(f"{name} row {number}: ends after {len(raw)} of {size} bytes")
-        yield Row(number, _finite(np.frombuffer(raw, "<f4").astype(np.float64), f"{name} row {number}"))
+        yield Row(number, _finite(np.frombuffer(raw, "<f4"), f"{name} row {number}"))
         number += 1
 
 
@@ -178,8 +186,10 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _finite(values: Floats, where: str) -> Floats:
-    if not np.isfinite(values).all():
-        place = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+def _finite(values: NDArray[np.generic], where: str) -> Floats:
+    with np.errstate(invalid="ignore", over="ignore"):  # what is no number is told below, with its place
+        wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
+        place = int(np.flatnonzero(~np.isfinite(wide))[0]) + 1
         raise RangeError(f"{where}, column {place}: is not a finite number")
-    return values
+    return wide

@@ -1,7 +1,10 @@
 """All parties in this process: real shares, real protocols."""
 
+import asyncio
+
 import numpy as np
 import pytest
+import trio
 
 from parties.request import RunRequest
 from parties.resolve import resolve
@@ -25,6 +28,17 @@ def test_the_classes_are_the_oracles_and_the_logits_within_the_bound(engine: str
     one = run_local(load_model("clinic"), x[0].tolist(), engine)
     assert one.label == result.labels[0]
     assert (one.model, one.version, one.digits) == ("clinic", 0, 4)
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_beside_an_event_loop_that_runs_already(loop) -> None:
+    model = load_model("postop-b")
+
+    async def notebook():
+        return run_local(model, model.ranges.low, "dealt")
+
+    result = loop(notebook()) if loop is asyncio.run else loop(notebook)
+    assert result.label == run_local(model, model.ranges.low, "dealt").label
 
 
 def test_over_tls() -> None:

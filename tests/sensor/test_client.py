@@ -1,5 +1,6 @@
 """A sensor against three parties over TCP: what it sends adds up, what they refuse is said, no wait is for ever."""
 
+import datetime as dt
 import sys
 import time
 
@@ -8,8 +9,10 @@ import trio
 import trustme
 
 from pehealth.errors import ConfigError, RangeError
+from pehealth.sensor import client, link
 from pehealth.sensor.client import Refused, Sensor
 from pehealth.sensor.settings import SensorSettings
+from transport.certificates import Authority, Span, serial_of
 from transport.credentials import TlsFiles
 from transport.errors import PeerAbort, PeerLost, PeerTimeout, TlsFailed
 from transport.tls import Tls
@@ -219,6 +222,49 @@ async def test_links_that_broke_are_made_anew_and_the_lease_is_asked_for_again(s
         receipt = await trio.to_thread.run_sync(work)
     assert service.asked["HC", "lease"] == 2
     assert receipt.retries == 1
+
+
+async def test_links_that_were_silent_for_long_are_made_anew(serve, new_service, monkeypatch) -> None:
+    async with serve(new_service()) as service:
+        await submit(sensor_of(service), [1, 2, 3], [1, 2, 3])
+        assert service.callers.count("HMS1 to E1") == 1
+        monkeypatch.setattr(client, "STALE_SECONDS", 0.0)
+        receipts = await submit(sensor_of(service), [1, 2, 3], [1, 2, 3])
+    assert service.callers.count("HMS1 to E1") == 3
+    assert [receipt.retries for receipt in receipts] == [0, 0]
+
+
+async def test_it_shows_that_it_is_there_while_it_waits(serve, new_service, monkeypatch) -> None:
+    monkeypatch.setattr(client, "KEEPALIVE_SECONDS", 0.05)
+    async with serve(new_service(silent={"E2"})) as service:
+        sensor = sensor_of(service, seconds=0.5, retries=0)
+        shown = []
+        monkeypatch.setattr(link.Link, "keep_alive", lambda self, _until: shown.append(self.peer))
+        with pytest.raises(PeerTimeout):
+            await submit(sensor, [1, 2, 3])
+    assert {"HC", "E1", "E2"} <= set(shown)
+
+
+async def test_a_revoked_server_is_refused(serve, new_service, tmp_path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    authority = Authority.create(Span.days(now, 1))
+    issued = {name: authority.issue(name, Span.days(now, 1)) for name in ("HC", "E1", "E2", "HMS1")}
+
+    def files(name: str, *, gone: str) -> TlsFiles:
+        found = TlsFiles(*(tmp_path / f"{name}{end}" for end in (".pem", ".key", ".ca", ".revoked")))
+        revoked = {serial_of(issued[gone].certificate): now} if gone else {}
+        for path, data in zip(
+            (found.certificate, found.key, found.authority, found.revoked),
+            (issued[name].certificate, issued[name].key, issued[name].authority, authority.revocations(revoked, now)),
+            strict=True,
+        ):
+            path.write_bytes(data)
+        return found
+
+    async with serve(new_service(), {p: Tls(files(p, gone="")) for p in ("HC", "E1", "E2")}) as service:
+        assert len(await submit(sensor_of(service, files("HMS1", gone="")), [1, 2, 3])) == 1
+        with pytest.raises(TlsFailed, match="TLS with E1: its certificate was revoked"):
+            await submit(sensor_of(service, files("HMS1", gone="E1")), [1, 2, 3])
 
 
 def test_settings_list_every_problem(tmp_path) -> None:
