@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,7 @@ def report(
         raise ConfigError("--quick and --full exclude each other")
     if data_dir is not None and not data_dir.is_dir():
         raise ConfigError(f"--data-dir {data_dir} is not a directory")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     chosen = suite("full" if full else "quick")
     try:
@@ -54,7 +56,7 @@ def report(
         with show_progress() as progress:
             todo = experiments(chosen, *runners(data_dir), data_dir)
             parts = perform(todo, PartStore(out / PARTS), progress, resume=resume)
-        made = make_report(chosen, parts, began)
+        made = make_report(chosen, parts, began, load)
         written = write_report(made, out)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be written: {error.strerror}") from error
@@ -73,6 +75,8 @@ def show(console: Console, made: Report, written: Written) -> None:
     show_table(console, table)
     words = ", ".join(f"{verdict}: {count}" for verdict, count in made.tally.items() if count)
     line(console, f"{words}; {len(made.parts.all)} experiments, {duration(made.seconds)} of measuring", "bold")
+    if made.busy:
+        line(console, f"the machine was busy when this began (load {made.load:.1f}): times are too long", "bold yellow")
     for part in made.parts.all:
         if part.status != "done":
             line(console, f"not measured: {part.name}: {part.problem}", "bold yellow")

@@ -18,6 +18,8 @@ from pehealth.experiments.report.tables import Table, tables
 from pehealth.nets.machine import Machine
 
 SCHEMA = 1
+BUSY = 0.4
+"""Load a core above which a machine counts as used by others."""
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
@@ -27,6 +29,7 @@ class Report:
 
     Attributes:
         mode, began, seconds: which report, its date and time (UTC), and what measuring took in all.
+        load: processes that wanted this machine when the report began; None where the system does not tell.
         parts: every experiment, done or failed.
         tables, figures, claims: what they say.
     """
@@ -38,7 +41,13 @@ class Report:
     figures: tuple[Figure, ...]
     claims: tuple[Judged, ...]
     machine: Machine
+    load: float | None = None
     version: str = __version__
+
+    @property
+    def busy(self) -> bool:
+        """True if others used so much of the machine that times are too long."""
+        return self.load is not None and self.load > BUSY * self.machine.cores
 
     @property
     def seconds(self) -> float:
@@ -60,6 +69,7 @@ class Report:
             "mode": self.mode,
             "began": self.began,
             "seconds": self.seconds,
+            "load": self.load,
             "machine": dataclasses.asdict(self.machine),
             "tally": dict(self.tally),
             "claims": [judged.to_json() for judged in self.claims],
@@ -69,10 +79,11 @@ class Report:
         }
 
 
-def make_report(suite: Suite, parts: Parts, began: str) -> Report:
+def make_report(suite: Suite, parts: Parts, began: str, load: float | None = None) -> Report:
     """Return the report of what was measured."""
     evidence = Evidence(suite, parts)
-    return Report(suite.mode, began, parts, tables(evidence), figures(evidence), judge_all(evidence), Machine.here())
+    shown = tables(evidence), figures(evidence), judge_all(evidence)
+    return Report(suite.mode, began, parts, *shown, Machine.here(), load)
 
 
 def _table(table: Table) -> dict[str, Any]:

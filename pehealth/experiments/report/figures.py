@@ -42,8 +42,8 @@ def figures(evidence: Evidence) -> tuple[Figure, ...]:
         accuracy_figure("figure6b", "Figure 6b: Wearable", NETS[2:4], evidence),
         accuracy_figure("figure6c", "MNIST (not in the paper's figure)", NETS[4:], evidence),
         error_figure("figure7a", "Figure 7a: error of the inference output", None, evidence),
-        error_figure("figure7b", "Figure 7b: error of Conv outputs", "convolution", evidence),
-        error_figure("figure7c", "Figure 7b: error of FC outputs", "fully connected", evidence),
+        error_figure("figure7b", "Figure 7b, Conv: error of the layer's outputs", "convolution", evidence),
+        error_figure("figure7c", "Figure 7b, FC: error of the layer's outputs", "fully connected", evidence),
     )
 
 

@@ -140,13 +140,14 @@ def one_image(printed: Quoted, net: str) -> Callable[[Evidence], Finding]:
         timely = fast["seconds"] <= printed.seconds
         good = 100 * (fast["accuracy"] or 0) >= printed.accuracy - 1
         seconds, how = right_at_one_digit(evidence, net)
+        clear = evidence.emulated(net)
+        tested = sum(s["tested"] for s in clear["splits"])
         ours = (
             f"toy32, walk fast, d = 1: {number(fast['seconds'])} s, {megabytes:.4f} MB on one server's links, "
-            f"{percent(fast['accuracy'])} % "
-            f"({fast['like_oracle']} of {fast['samples']} classes like the oracle's; in the clear "
-            f"{percent(fast['plain_accuracy'])}); "
-            f"right answers at d = 1: {number(seconds)} s ({how}), {number(seconds / printed.seconds)} times "
-            "the paper's"
+            f"{percent(fast['accuracy'])} % ({fast['like_oracle']} of {fast['samples']} classes like the oracle's; "
+            f"the float network has {percent(plain_accuracy(clear))} % of {tested:,} test images); right "
+            f"answers at d = 1: {number(seconds)} s ({how}), {number(seconds / printed.seconds)} times the "
+            "paper's"
         )
         return either(ours, timely and size and good, "secure run", "plan")
 

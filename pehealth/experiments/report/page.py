@@ -64,8 +64,16 @@ def head(report: Report, title: str) -> str:
         f'<p class="warn">Rows marked {INSECURE} ran in <code>toy32</code>, the 32-bit group that the paper\'s own '
         "tables imply. Whoever holds what one server holds reads the whole model there in a moment. It is for "
         "measuring, never for use.</p>\n"
-        f"<nav>{links}</nav></header>"
+        f"{busy(report)}<nav>{links}</nav></header>"
     )
+
+
+def busy(report: Report) -> str:
+    """Return a warning if the machine was not ours alone."""
+    if not report.busy:
+        return ""
+    load = f"{report.load:.1f} processes wanted {report.machine.cores} cores"
+    return f'<p class="warn">The machine was busy when this report began ({load}): times are too long.</p>\n'
 
 
 def tally(report: Report) -> str:

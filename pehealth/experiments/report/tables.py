@@ -242,9 +242,8 @@ def table_4(evidence: Evidence) -> Table:
     notes = (
         (
             "walk fast and walk right: engine paper on toy32 (INSECURE), the slower server, each party a process "
-            "on this machine. "
-            "walk fast: d = 1, walks as short as the paper's times imply. walk right: one query in twenty may be "
-            "spoilt; d as stated."
+            "on this machine. walk fast: d = 1, walks as short as the paper's times imply. walk right: one query in "
+            "twenty (MNIST: in ten) may be spoilt; d as stated. Times of layers hold the waiting for the other server."
         ),
         "real size: the same protocol in an RFC 3526 group of 112 bits or more, d = 0.",
     )

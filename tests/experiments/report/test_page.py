@@ -156,3 +156,11 @@ def test_a_document_that_breaks_its_schema_is_not_written(
     with pytest.raises(PehealthError, match=r"does not keep report-1\.json"):
         write_report(report, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("load", "busy"), [(None, False), (0.1, False), (99.0, True)])
+def test_a_busy_machine_is_told(canned_parts: Callable[..., Any], load: float | None, busy: bool) -> None:
+    made = make_report(suite("quick"), canned_parts(), "now", load)
+    assert made.busy is busy
+    assert ("The machine was busy" in page(made)) is busy
+    assert schema.problems(made.to_json(), schema.REPORT) == ()

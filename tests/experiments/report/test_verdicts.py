@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,3 +145,13 @@ def test_the_document_says_what_the_report_expects() -> None:
     text = (Path(__file__).parents[3] / "docs" / "reproduction.md").read_text()
     rows = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|", text, re.MULTILINE)
     assert [(int(n), verdict) for n, verdict in rows] == [(c.number, c.expected) for c in claims()]
+
+
+def test_the_readme_counts_as_the_report_expects() -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    counted = Counter(c.expected for c in claims())
+    words = re.sub(r"\s+", " ", text)
+    assert (
+        f"**{counted['holds']} hold, {counted['only at the toy size']} hold only at the toy size, "
+        f"{counted['does not hold']} do not hold.**"
+    ) in words
