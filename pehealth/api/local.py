@@ -6,21 +6,22 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import trio
 from numpy.typing import ArrayLike
 
-from parties.launch import perform_job
 from parties.progress import silent
 from parties.request import WALKING, RunRequest, Transport
-from parties.resolve import Job, resolve_samples
 from pehealth.api.result import Result, samples_of
 from pehealth.config import Engine, GroupName
 from pehealth.errors import ConfigError
 from pehealth.nets.weights import Model
 from pehealth.nets.zoo import load_model
+
+if TYPE_CHECKING:
+    from parties.resolve import Job
 
 E = TypeVar("E", Engine, GroupName)
 T = TypeVar("T")
@@ -69,6 +70,8 @@ def run_local(
         samples=len(samples),
         transport=Transport.TCP if tls else Transport.MEMORY,
     )
+    from parties.resolve import resolve_samples  # with what it brings, for those alone who run something
+
     return _result(resolve_samples(request, model, samples))
 
 
@@ -97,6 +100,8 @@ def _member(kind: type[E], text: str, what: str) -> E:
 
 def _result(job: Job) -> Result:
     """Run a job and return its result."""
+    from parties.launch import perform_job
+
     outcome = _alone(perform_job, job, silent)
     batch, count, scale = job.plan.parameters.batch, len(job.labels), job.quantised.logit_scale
     queries = sorted(outcome.collected)

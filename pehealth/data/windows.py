@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from pehealth.data.ranges import Floats, Ranges
 from pehealth.data.readings import Row, Source
 from pehealth.errors import ConfigError, RangeError
-
-T = TypeVar("T")
+from pehealth.sensor.windows import windows
 
 
 class Sample(NamedTuple):
@@ -94,22 +92,6 @@ class Shaping:
             tally.samples += 1
             tally.clipped += sample.clipped
             yield sample
-
-
-def windows(items: Iterable[T], size: int, stride: int) -> Iterator[list[T]]:
-    """Yield items 0 to size - 1, then those from `stride` on, and so forth, each when its last item is there."""
-    held: deque[T] = deque()
-    skip = 0
-    for item in items:
-        if skip:
-            skip -= 1
-            continue
-        held.append(item)
-        if len(held) == size:
-            yield list(held)
-            for _ in range(min(stride, size)):
-                held.popleft()
-            skip = max(0, stride - size)
 
 
 def _counted(source: Source, shaping: Shaping, tally: Tally) -> Iterator[Row]:

@@ -33,9 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     imported = time.perf_counter() - began
     try:
         with Sensor.load(options.settings, model=options.model) as sensor:
-            lines = _samples(sys.stdin)
+            lines = _samples(_rows(sys.stdin), options.window, options.stride)
             if options.measure:
-                figures = measure(sensor, next(lines), options.measure, traced=options.tracemalloc)
+                sample = next(lines, None)
+                if sample is None:
+                    raise ValueError("standard input holds no sample")  # noqa: TRY301
+                figures = measure(sensor, sample, options.measure, traced=options.tracemalloc)
                 _say({"import_seconds": round(imported, 4), "interpreter_kib": before, **figures})
             else:
                 _submit_all(sensor, lines)
@@ -115,7 +118,16 @@ def _submit_all(sensor: Sensor, lines: Iterator[list[float]]) -> None:
         )
 
 
-def _samples(stream: Any) -> Iterator[list[float]]:  # noqa: ANN401 - a text stream, or what a test puts in its place
+def _samples(rows: Iterator[list[float]], window: int, stride: int) -> Iterator[list[float]]:
+    """Yield a sample a row, or with a window the samples of a time series."""
+    if not window:
+        return rows
+    from pehealth.sensor.windows import channels_first, windows
+
+    return map(channels_first, windows(rows, window, stride or window))
+
+
+def _rows(stream: Any) -> Iterator[list[float]]:  # noqa: ANN401 - a text stream, or what a test puts in its place
     """Yield the readings of each line; empty ones are passed over. Raises ValueError naming line and column."""
     number = 0
     while line := stream.readline(_LINE_BYTES):
@@ -142,13 +154,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pehealth.sensor", description=__doc__, allow_abbrev=False)
     parser.add_argument("settings", type=Path, help="the sensor's settings file")
     parser.add_argument("--model", default="", help="the model's name; needed if the centre has several")
+    parser.add_argument("--window", type=int, default=0, metavar="N", help="lines are a time series, N are a sample")
+    parser.add_argument("--stride", type=int, default=0, metavar="N", help="lines from a window to the next")
     parser.add_argument(
         "--measure", type=int, default=0, metavar="N", help="send the first line N times; print figures"
     )
     parser.add_argument(
         "--tracemalloc", action="store_true", help="with --measure: also the memory of Python's objects"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if min(options.window, options.stride, options.measure) < 0 or (options.stride and not options.window):
+        parser.error("--window, --stride and --measure are at least 1, and --stride needs --window")
+    return options
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pehealth.data.ranges import Ranges
 from pehealth.data.readings import open_rows
-from pehealth.data.windows import Shaping, Tally, windows
+from pehealth.data.windows import Shaping, Tally
 from pehealth.errors import ConfigError, RangeError
+from pehealth.sensor.windows import channels_first, windows
 
 UNIT = Ranges(("reading",), (0.0,), (100.0,))
 TWO = Ranges(("clock", "heat"), (0.0, -10.0), (60.0, 30.0), ("clock",))
@@ -52,6 +53,7 @@ def test_a_sample_holds_the_first_channel_first(channels: int, size: int, stride
     starts = range(0, steps - size + 1, stride)
     assert [values for _, values, _ in made] == [series[at : at + size].T.reshape(-1).tolist() for at in starts]
     assert [number for number, _, _ in made] == [at + 1 for at in starts]
+    assert [channels_first(rows) for rows in windows(series.tolist(), size, stride)] == [v for _, v, _ in made]
     assert (tally.rows, tally.samples, tally.clipped) == (steps, len(starts), 0)
 
 

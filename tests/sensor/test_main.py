@@ -35,6 +35,14 @@ async def test_a_line_each(serve, new_service, settings, monkeypatch, capsys) ->
     assert [line["query"] for line in lines] == [100, 101]
 
 
+async def test_windows_of_a_time_series(serve, new_service, settings, monkeypatch, capsys) -> None:
+    async with serve(new_service()) as service:
+        arguments = (settings(service.addresses), "--window", "3", "--stride", "1")
+        assert await run(monkeypatch, "".join(f"{value}\n" for value in (2, 4, 6, 8, 10)), *arguments) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["answer"]["logits"][:3] for line in lines] == [[100, 200, 300], [200, 300, 400], [300, 400, 500]]
+
+
 async def test_figures(serve, new_service, settings, monkeypatch, capsys) -> None:
     async with serve(new_service()) as service:
         arguments = (settings(service.addresses), "--measure", "3", "--tracemalloc")
@@ -58,7 +66,17 @@ async def test_what_is_wrong_is_said_in_a_line(
     assert words in capsys.readouterr().err
 
 
+async def test_what_makes_no_sense(serve, new_service, settings, monkeypatch, capsys) -> None:
+    async with serve(new_service()) as service:
+        assert await run(monkeypatch, "", settings(service.addresses), "--measure", "1") == 2
+    assert "holds no sample" in capsys.readouterr().err
+    for arguments in (("--stride", "2"), ("--window", "-1")):
+        with pytest.raises(SystemExit) as caught:
+            command.main(["HMS1.toml", *arguments])
+        assert caught.value.code == 2
+
+
 def test_a_line_without_end_is_refused(monkeypatch) -> None:
     endless = SimpleNamespace(readline=lambda most: "1" * most)
     with pytest.raises(ValueError, match="longer than"):
-        next(command._samples(endless))
+        next(command._rows(endless))
