@@ -18,7 +18,8 @@ from parties.measured import measured_notes
 from parties.resolve import Job
 from pehealth.config import Party
 from pehealth.errors import PehealthError
-from pehealth.nets.oracle import finished, float_reference, ideal, predictions
+from pehealth.nets.last import finished
+from pehealth.nets.oracle import float_reference, ideal, predictions
 from pehealth.nets.plan import Plan
 from pehealth.nets.record import (
     Accuracy,

@@ -95,6 +95,7 @@ class Line:
             "class": known,
             "label": None if known is None else a.labels[known],
             "logits": None if values is None else values[0].tolist(),
+            **({} if a.outputs is None or a.last == "logits" else {"outputs": a.outputs[0].tolist()}),
             "error_bound": a.error_bound / a.scale,
             "digits": a.digits,
             "seconds": round(a.seconds, 6),

@@ -23,6 +23,7 @@ def pack_model(model: QuantizedModel) -> dict[str, Any]:
         "weights": [w.astype("<i8").tobytes() for w in model.weights],
         "biases": [[str(int(v)) for v in b] for b in model.biases],
         "ranges": model.ranges.to_json(),
+        "last": model.last,
     }
 
 
@@ -35,7 +36,13 @@ def unpack_model(data: Mapping[str, Any], network: Network) -> QuantizedModel:
     )
     biases = tuple(_integers([int(text) for text in row]) for row in data["biases"])
     return QuantizedModel(
-        network, data["digits"], Arithmetic(data["arithmetic"]), weights, biases, Ranges.from_json(data["ranges"])
+        network,
+        data["digits"],
+        Arithmetic(data["arithmetic"]),
+        weights,
+        biases,
+        Ranges.from_json(data["ranges"]),
+        data.get("last", "logits"),
     )
 
 

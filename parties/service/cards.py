@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pehealth.crypto import fixed
 from pehealth.data.ranges import Floats, Ranges
 from pehealth.errors import ConfigError, PeerProtocolError
+from pehealth.nets.last import Last, finished
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ModelCard:
         reveal: what the centre receives of a query: "logits" or "class".
         settings: digest of all public settings, hex; both ends of a link have the same.
         in_flight: queries that one client may have under way.
+        last: what the model makes of its logits in the end.
     """
 
     deployment: str
@@ -50,6 +52,7 @@ class ModelCard:
     reveal: str
     settings: str
     in_flight: int = 1
+    last: Last = "logits"
 
     @property
     def inputs(self) -> int:
@@ -93,6 +96,7 @@ class ModelCard:
             "ranges": self.ranges.to_json(),
             "scale": str(self.scale),
             "error_bound": str(self.error_bound),
+            "last": self.last,
         }
 
     @classmethod
@@ -127,9 +131,12 @@ def _card(data: object) -> ModelCard:
         raise ValueError("a number is out of its range")
     ranges = Ranges.from_json(data["ranges"])
     scale, bound = int(data["scale"]), int(data["error_bound"])
+    last: Last = data.get("last", "logits")
+    if last not in get_args(Last):
+        raise ValueError("the last step is unknown")
     return ModelCard(
         **texts, **numbers, input_shape=tuple(shape), labels=tuple(labels), ranges=ranges, scale=scale,
-        error_bound=bound,
+        error_bound=bound, last=last,
     )  # fmt: skip
 
 
@@ -149,6 +156,7 @@ class Answer:
         error_bound: units by which a logit may differ from the ideal one.
         seconds: from the moment the query was begun to its answer, retries included.
         retries: how often it was asked again under a fresh index.
+        last: see `ModelCard`.
     """
 
     query: int
@@ -164,11 +172,18 @@ class Answer:
     error_bound: int
     seconds: float
     retries: int = 0
+    last: Last = "logits"
 
     @property
     def values(self) -> NDArray[np.float64] | None:
         """The logits as real numbers, (samples, classes)."""
         return None if self.logits is None else self.logits / float(self.scale)
+
+    @property
+    def outputs(self) -> NDArray[np.float64] | None:
+        """What the model makes of `values` in the end, (samples, classes)."""
+        values = self.values
+        return None if values is None else finished(self.last, values)
 
 
 def answer_of(
@@ -193,5 +208,5 @@ def answer_of(
         raise PeerProtocolError(f"HC: the result of query {query} names a class that {card.model} does not have")
     return Answer(
         query, card.deployment, card.model, card.version, samples, logits, classes, card.labels, card.scale,
-        card.digits, card.error_bound, seconds, retries,
+        card.digits, card.error_bound, seconds, retries, card.last,
     )  # fmt: skip

@@ -173,5 +173,5 @@ def card_of(spec: Spec, model: QuantizedModel, in_flight: int) -> ModelCard:
     bound = error_bounds(model, 1 if p.engine is Engine.RLWE else 0)[-1]
     return ModelCard(
         spec.id, spec.model, spec.version, p.engine, network.input_shape, network.classes, model.ranges, p.digits,
-        p.ring, p.batch, model.logit_scale, bound, p.reveal, spec.digest(), in_flight,
+        p.ring, p.batch, model.logit_scale, bound, p.reveal, spec.digest(), in_flight, model.last,
     )  # fmt: skip

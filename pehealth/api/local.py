@@ -118,4 +118,5 @@ def _result(job: Job) -> Result:
         error_bound=job.plan.error_bound / scale,
         digits=job.quantised.digits,
         seconds=max(outcome.collected.values()) - min(outcome.submitted.values()),
+        last=job.model.last,
     )

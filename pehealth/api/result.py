@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from parties.service.cards import Answer
 from pehealth.errors import ConfigError, RangeError
+from pehealth.nets.last import Last, finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Result:
         digits: decimal digits that readings keep.
         seconds: from the call to the answer, retries included.
         retries: how often a query had to be asked again.
+        last: what the model makes of its logits in the end: "logits" (nothing), "softmax", "log_softmax" or "sigmoid".
     """
 
     queries: tuple[int, ...]
@@ -40,12 +42,18 @@ class Result:
     digits: int
     seconds: float
     retries: int = 0
+    last: Last = field(default="logits", repr=False)
 
     def __len__(self) -> int:
         return len(self.queries)
 
     def __iter__(self) -> Iterator[Result]:
         return (self._part(slice(place, place + 1)) for place in range(len(self)))
+
+    @property
+    def outputs(self) -> NDArray[np.float64] | None:
+        """What the model gives in the end, (samples, classes): its last step on the logits; None without them."""
+        return None if self.logits is None else finished(self.last, self.logits)
 
     @property
     def query(self) -> int:
@@ -110,6 +118,7 @@ def result_of(answers: Sequence[Answer], seconds: float | None = None) -> Result
         digits=first.digits,
         seconds=max(a.seconds for a in answers) if seconds is None else seconds,
         retries=sum(a.retries for a in answers),
+        last=first.last,
     )
 
 

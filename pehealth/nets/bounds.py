@@ -61,6 +61,8 @@ def value_bounds(model: QuantizedModel, low: int = 0, high: int | None = None, s
             lower, upper = (add_bias_exact(placed.linear, z, b) for z in (lower - slack, upper + slack))
         else:
             lower, upper = _between(step, [values[source] for source in placed.sources])
+            if (limits := _clip_limits(step, model.steps)) is not None:
+                lower, upper = np.clip(lower, *limits), np.clip(upper, *limits)
         bounds.append(Bound(placed, int(lower.min()), int(upper.max()), product))
         values.append((lower, upper))
     return tuple(bounds)
@@ -78,6 +80,34 @@ def _between(step: ScaleStep, inputs: Sequence[tuple[Ints, Ints]]) -> tuple[Ints
             lower, upper = np.maximum(lower, 0), np.maximum(upper, 0)
         return lower // step.divisor, -(-upper // step.divisor)
     return between(step, [lower]), between(step, [upper])
+
+
+def _clip_limits(step: ScaleStep, steps: Sequence[ScaleStep]) -> tuple[int, int] | None:
+    """Return the limits of a sum that clips, low + relu(x - low) - relu(x - high); None for any other layer.
+
+    Intervals alone do not see that both parts stem from one x, and would let every ReLU6 double the magnitude.
+    Proof:  u = relu(X + a), v = relu(X + b) with a > b: 0 <= u - v <= a - b; rounding u / S and v / S by less than a
+            unit each leaves their difference within -1 and ceil((a - b) / S) + 1.
+    """
+    layer = step.layer.layer
+    if not isinstance(layer, Add) or step.weights != (1, -1) or layer.divisor != 1:
+        return None
+    parts = [steps[source - 1] for source in step.layer.sources if source]
+    if len(parts) != 2 or not all(isinstance(part.layer.layer, Relu) for part in parts):
+        return None
+    (first, a), (second, b) = (_shifted(part, steps) for part in parts)
+    if first != second or a <= b or parts[0].divisor != parts[1].divisor:
+        return None
+    return step.offset - 1, step.offset - (b - a) // (parts[0].divisor or 1) + 1
+
+
+def _shifted(step: ScaleStep, steps: Sequence[ScaleStep]) -> tuple[int, int]:
+    """Return (source, c) of a layer that takes that source plus c."""
+    source = step.layer.source
+    before = steps[source - 1] if source else None
+    if before is not None and isinstance(before.layer.layer, Add) and before.weights == (1,):
+        return (before.layer.source, before.offset) if before.layer.layer.divisor == 1 else (source, 0)
+    return source, 0
 
 
 def ring_bits(bounds: Sequence[Bound], spare: int = 1) -> int:

@@ -22,13 +22,14 @@ from pehealth.data.readings import format_of, open_rows
 from pehealth.errors import ConfigError
 from pehealth.nets.bounds import Bound, value_bounds
 from pehealth.nets.describe import Network
+from pehealth.nets.last import finished
 from pehealth.nets.onnx_build import Built, build
 from pehealth.nets.onnx_check import greatest_difference, onnxruntime_outputs
 from pehealth.nets.onnx_fold import fold
 from pehealth.nets.onnx_graph import Graph, read_graph
 from pehealth.nets.onnx_lower import Lowered, lower
 from pehealth.nets.onnx_ops import Op, in_order, replace_source, scale, users
-from pehealth.nets.oracle import finished, float_reference
+from pehealth.nets.oracle import float_reference
 from pehealth.nets.precision import SLACK, Precision, at_digits, choose
 from pehealth.nets.scales import Arithmetic, scale_steps
 from pehealth.nets.stand_in import random_features

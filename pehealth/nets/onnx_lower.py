@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pehealth.errors import UnsupportedLayer
+from pehealth.nets.last import Last
 from pehealth.nets.layers import Relu, Reshape, Transpose
 from pehealth.nets.onnx_graph import Graph, Node
 from pehealth.nets.onnx_linear import LINEAR_RULES
 from pehealth.nets.onnx_ops import Input, Op, Unknown, in_order, users
 from pehealth.nets.onnx_rules import PADDED_MAX, RULES, Context, Unsupported
 
-Last = Literal["logits", "softmax", "log_softmax", "sigmoid"]
 FINAL: dict[str, Last] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 """What the centre does to the logits, if it is the file's last node."""
 AT_THE_END = "as the last node, where the centre does it"
@@ -93,8 +92,9 @@ def lower(graph: Graph) -> Lowered:
     for node in nodes:
         try:
             ctx.values[node.outputs[0]] = _rule(ctx, node)
-        except Unsupported as refused:
-            problems.append(Problem(node.name, node.op, _shown(graph, node.inputs), str(refused)))
+        except (Unsupported, ValueError, TypeError, LookupError) as refused:
+            nearest = str(refused) if isinstance(refused, Unsupported) else f"attributes that fit ({refused!r})"
+            problems.append(Problem(node.name, node.op, _shown(graph, node.inputs), nearest))
             for name in node.outputs:
                 ctx.values[name] = Op(Unknown(), [entry], _sample(graph, name), node.name)
     name = nodes[-1].outputs[0] if nodes else graph.input

@@ -18,7 +18,7 @@ from pehealth.data.ranges import Floats
 from pehealth.errors import ConfigError
 from pehealth.nets.describe import LINEAR, SHAPING, Add, MaxPool, MeanPool, Network, Placed, Relu, Rescale
 from pehealth.nets.scales import ScaleStep
-from pehealth.nets.weights import Last, Model, QuantizedModel
+from pehealth.nets.weights import Model, QuantizedModel
 
 _CHUNK = 512  # samples at a time: bounds the memory of a convolution's columns
 _FLOAT_EXACT = 2**53
@@ -118,26 +118,6 @@ def between(step: ScaleStep, inputs: Sequence[Ints]) -> Ints:
 def predictions(logits: NDArray[np.float64] | Ints) -> NDArray[np.int64]:
     """Return the class of each row, (batch,): the greatest logit, the lowest index among equals."""
     return np.asarray(np.argmax(logits, axis=1), np.int64)
-
-
-def softmax(logits: NDArray[np.float64] | Ints, scale: int = 1) -> Floats:
-    """Return the probabilities of logits at `scale`, (batch, classes): the centre's last step, in the clear."""
-    real = logits.astype(np.float64) / scale
-    weights = np.exp(real - real.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
-
-
-def finished(last: Last, logits: Floats) -> Floats:
-    """Return what the centre makes of real logits (batch, classes), in the clear: a model's last step."""
-    if last == "softmax":
-        return softmax(logits)
-    if last == "log_softmax":
-        moved_down = logits - logits.max(axis=1, keepdims=True)
-        return np.asarray(moved_down - np.log(np.exp(moved_down).sum(axis=1, keepdims=True)), np.float64)
-    if last == "sigmoid":
-        half = np.exp(-np.abs(logits))
-        return np.asarray(np.where(logits >= 0, 1.0, half) / (1.0 + half), np.float64)
-    return logits
 
 
 def first_difference(network: Network, ours: IntegerRun, theirs: IntegerRun) -> str | None:

@@ -23,7 +23,8 @@ from pehealth.errors import RangeError
 from pehealth.nets.bounds import Bound, ring_bits, value_bounds, with_gate_margin
 from pehealth.nets.describe import LINEAR, Add, MaxPool, MeanPool, Relu, Rescale
 from pehealth.nets.error_bound import error_bounds
-from pehealth.nets.oracle import add_bias_exact, apply_exact, between, finished, moved, windows
+from pehealth.nets.last import finished
+from pehealth.nets.oracle import add_bias_exact, apply_exact, between, moved, windows
 from pehealth.nets.scales import Arithmetic, ScaleStep
 from pehealth.nets.weights import Model, QuantizedModel
 

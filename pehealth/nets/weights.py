@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,13 @@ from pehealth.data.ranges import Floats, Ranges
 from pehealth.errors import ConfigError, RangeError
 from pehealth.nets.arrays_file import read_arrays
 from pehealth.nets.describe import Network
+from pehealth.nets.last import Last
 from pehealth.nets.scales import Arithmetic, ScaleStep, scale_steps
 
 FORMAT = 1
 MAX_DIGITS = 12
 FLOATS = ("float32", "float64")
 """What weights may be stored as."""
-Last = Literal["logits", "softmax", "log_softmax", "sigmoid"]
-"""What the centre does to the logits in the clear, after a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +104,7 @@ class Model:
             except RangeError as error:
                 raise RangeError(f"weights of {placed.name}: {error}") from error
         biases = tuple(encode_bias(b, after[p.index]) for p, b in zip(linear, self.biases, strict=True))
-        return QuantizedModel(self.network, digits, arithmetic, tuple(weights), biases, self.ranges)
+        return QuantizedModel(self.network, digits, arithmetic, tuple(weights), biases, self.ranges, self.last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +117,7 @@ class QuantizedModel:
         arithmetic: which scale rule the biases follow.
         weights: int64 (out_channels, fan_in), scale 10^d.
         biases: (out_channels,) at the scale of their layer's output; int64, or Python integers where that is too small.
+        last: what the centre makes of the logits.
     """
 
     network: Network
@@ -126,6 +126,7 @@ class QuantizedModel:
     weights: tuple[NDArray[np.int64], ...]
     biases: tuple[Ints, ...]
     ranges: Ranges
+    last: Last = "logits"
 
     def __repr__(self) -> str:
         return f"<QuantizedModel {self.network.name}: {self.digits} digits, {self.arithmetic}>"

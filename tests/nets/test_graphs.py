@@ -137,6 +137,15 @@ def test_bounds_hold_and_the_oracles_agree(name):
             assert np.allclose(layer, exact.astype(np.float64) / scale, atol=2e-3)
 
 
+def test_the_bound_of_a_clip_is_its_limits_not_twice_its_input():
+    model = model_of(CASES["leaky and clipped"]).quantise(4, Arithmetic.MASKED)
+    bounds = value_bounds(model)
+    clip, relu = bounds[8], bounds[5]
+    assert clip.layer.name == "9.add"
+    assert (clip.low, clip.high) == (-2501, -2500 + 5000 + 1)  # -0.25 + 0 .. 0.5, one unit more for the rounding
+    assert relu.high > 10 * clip.high
+
+
 @pytest.mark.parametrize("reveal", ["logits", "class"])
 def test_check_and_the_class_alone_work_on_a_graph(tmp_path, reveal):
     file = tmp_path / "model.npz"

@@ -13,10 +13,11 @@ from parties.request import RunRequest
 from pehealth.config import Engine
 from pehealth.crypto.prg import Prg
 from pehealth.errors import ConfigError, RangeError, UnsupportedLayer
+from pehealth.nets.last import finished
 from pehealth.nets.onnx_check import onnxruntime_outputs
 from pehealth.nets.onnx_graph import read_graph
 from pehealth.nets.onnx_import import Wishes, import_onnx
-from pehealth.nets.oracle import finished, float_reference
+from pehealth.nets.oracle import float_reference
 from pehealth.nets.stand_in import LEAST, random_features
 from pehealth.nets.weights import load, save
 from pehealth.nets.zoo import load_model

@@ -13,13 +13,13 @@ from pehealth.data.ranges import Ranges
 from pehealth.errors import ConfigError, RangeError
 from pehealth.nets.bounds import check_ring, ring_bits, value_bounds
 from pehealth.nets.describe import Conv1d, Conv2d, Dense, Layer, MaxPool, MeanPool, Network, Placed, Relu
+from pehealth.nets.last import softmax
 from pehealth.nets.oracle import (
     apply_exact,
     first_difference,
     float_reference,
     ideal,
     predictions,
-    softmax,
 )
 from pehealth.nets.scales import Arithmetic
 from pehealth.nets.weights import Model, QuantizedModel

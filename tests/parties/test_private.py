@@ -59,7 +59,7 @@ def test_each_party_holds_what_is_its_own_and_nothing_else():
     starts = start_all(job)
     assert list(starts) == ["E1", "E2", "HC", "HMS1", "HMS2", "HMS3"]
     assert starts["E1"].private == starts["E2"].private == {}
-    assert set(starts["HC"].private) == {"digits", "arithmetic", "weights", "biases", "ranges"}
+    assert set(starts["HC"].private) == {"digits", "arithmetic", "weights", "biases", "ranges", "last"}
     parts = [unpack_readings(starts[f"HMS{i}"].private) for i in (1, 2, 3)]
     assert [part.shape for part in parts] == [(2, 3), (2, 3), (2, 2)]
     assert (np.concatenate(parts, axis=1) == inputs).all()
