@@ -25,6 +25,8 @@ def deal(
     count: int = 64,
     out: Path | None = None,
     import_: Annotated[Path | None, Parameter(name="--import")] = None,
+    service: Path | None = None,
+    keep: int | None = None,
 ) -> None:
     """Deal material before it is needed; every index serves one query, and is dealt once.
 
@@ -33,7 +35,14 @@ def deal(
         count: Queries to deal material for.
         out: Write a file a server into this folder instead, for someone to carry.
         import_: Add such a file to the store of the server that it is for; nothing is dealt.
+        service: HC's settings file: its running service has --count queries dealt of its only model, or of --net.
+        keep: With --service: keep material for so many queries of every model from now on, rather than --count.
     """
+    if service is not None:
+        _deal_there(service, flags.net or "", count, keep)
+        return
+    if keep is not None:
+        raise ConfigError("--keep has no meaning without --service: nobody would be there to deal")
     request = flags.request()
     ahead = import_module("parties.ahead")
     state = ahead.state_of(request)
@@ -53,6 +62,20 @@ def deal(
             return
         for path in ahead.deal_to_files(request, count, out, progress):
             line(console, f"{path}: {size(path.stat().st_size)}; pehealth deal --state DIR --import takes it in")
+
+
+def _deal_there(service: Path, name: str, count: int, keep: int | None) -> None:
+    from parties.commands.operating import ask_service
+
+    if not 1 <= (keep or count) <= MOST:
+        raise ConfigError(f"--count or --keep {keep or count} is outside 1..{MOST}")
+    console = open_console()
+    if keep is not None:
+        said = ask_service(service, "keep", count=keep)
+        line(console, f"With fewer than {said['low']:,} queries left, material is dealt until {said['high']:,} are")
+        return
+    said = ask_service(service, "deal", "dealing material", name=name, count=count)
+    line(console, f"{said['model']}@{said['version']} has material for {said['left']:,} queries that nobody has leased")
 
 
 def _sizes(request: RunRequest, count: int) -> str:

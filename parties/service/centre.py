@@ -7,7 +7,7 @@ commit or to delete whenever it is linked again, so a crash of anybody at any ti
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from parties.masked import SERVERS
 from parties.request import RunRequest
 from parties.service.catalog import Catalog
 from parties.service.centre_room import CentreRoom
+from parties.service.dealing import SLICE
 from parties.service.deployments import Deployments
 from parties.service.fields import Fields
 from parties.service.requests import Handler, Line
@@ -264,11 +265,11 @@ class CentreControl(LineRoom):
 
     # ---- material
 
-    def keep(self, count: int) -> tuple[int, int]:
+    async def keep(self, count: int) -> tuple[int, int]:
         """Keep material for `count` queries of every model, from now on; return the water marks."""
         marks = (count, count + max(16, count // 2))
         self._catalog.keep = marks
-        self._catalog.save()
+        await self._deployments.on_disk(self._catalog.save)
         for room in self.rooms:
             room.stock.low, room.stock.high = marks
             room.stock.look_again()
@@ -280,7 +281,7 @@ class CentreControl(LineRoom):
         service = self.around.settings.service
         return self._catalog.keep or (service.low, service.high)
 
-    async def deal(self, name: str, count: int, progress: Callable[[int, int], None]) -> CentreRoom:
+    async def deal(self, name: str, count: int, progress: Callable[[int, int], Awaitable[None]]) -> CentreRoom:
         """Deal material for `count` queries more of a model's newest version.
 
         Raises:
@@ -290,10 +291,10 @@ class CentreControl(LineRoom):
         room = self.find(name)
         done = 0
         while done < count:
-            part = min(16, count - done)
+            part = min(SLICE, count - done)
             await room.stock.deal(part)
             done += part
-            progress(done, count)
+            await progress(done, count)
         return room
 
     def find(self, name: str) -> CentreRoom:

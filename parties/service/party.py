@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -57,6 +58,27 @@ class PartyService:
         if not isinstance(self.control, CentreControl):
             raise ConfigError(f"{self.settings.party} does not deploy: ask HC's service")
         return self.control
+
+    @property
+    def is_centre(self) -> bool:
+        """True at HC."""
+        return isinstance(self.control, CentreControl)
+
+    @property
+    def in_flight(self) -> int:
+        """Queries under way."""
+        return sum(room.in_flight for room in self.deployments.rooms.values())
+
+    async def status(self) -> dict[str, Any]:
+        """Return what is deployed here, what is left of it, and who is linked."""
+        return {
+            "party": self.settings.party,
+            "deployment": self.settings.deployment,
+            "address": self.address,
+            "links": self.control.linked_peers,
+            "lacking": self.lacking(),
+            "deployments": [dict(await room.facts()) for room in list(self.deployments.rooms.values())],
+        }
 
     def lacking(self) -> list[str]:
         """Return what a party needs to be of use and does not have now, a sentence each."""

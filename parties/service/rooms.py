@@ -133,6 +133,11 @@ class LineRoom:
             await self.room.link(peer, 0.0)  # raises, with the last error
         return self._lines[peer]
 
+    @property
+    def linked_peers(self) -> list[str]:
+        """Who is linked here now, clients left out."""
+        return sorted(peer for peer in self._lines if not is_client(peer))
+
     def line_now(self, peer: str) -> Line | None:
         """Return the line to a peer, if its link stands."""
         return self._lines.get(peer)
@@ -236,7 +241,7 @@ class ModelRoom(LineRoom):
             "version": self.spec.version,
             "committed": self.committed.is_set(),
             "in_flight": self.in_flight,
-            "links": sorted(peer for peer in self._lines if not is_client(peer)),
+            "links": self.linked_peers,
             "clients": sum(map(is_client, self._lines)),
         }
 

@@ -48,6 +48,15 @@ def samples(count: int, seed: int = 5) -> NDArray[np.float64]:
     return Prg.insecure_seed(seed).below((count, 5), 10_001).astype(np.float64) / 100
 
 
+def drop_files(role: Any) -> None:
+    """Let go of a party's files as a crash does: nothing more is written."""
+    role._actor.closing.pop_all()
+    store, book = getattr(role, "_kept_store", None), getattr(role, "_book", None)
+    for database in (store and store._shelf.database, book and book._database, role._custody._deployment._database):
+        if database is not None:
+            database.abandon()
+
+
 @dataclass
 class Clinic:
     """A deployment under test.
@@ -107,6 +116,14 @@ class Clinic:
         finally:
             self.parties.pop(name, None)
             gone.set()
+
+    async def kill(self, name: str) -> None:
+        """End a party in the middle of whatever it does; its files are dropped, not closed."""
+        kept = [room.role for room in self.parties[name].deployments.rooms.values()]
+        for role in kept:
+            drop_files(role)
+        self._scopes[name].cancel()
+        await self._gone[name].wait()
 
     async def stop(self, name: str) -> None:
         """Stop a party in order."""
