@@ -234,6 +234,11 @@ class Channel:
             if self._failure is None:
                 raise
             raise self._failure(f"sending {self.describe(Tag.unpack(tag), query)}") from error
+        except LinkClosed as error:
+            # The link was closed under us because it had ended: that is what the sender should hear of.
+            if self._failure is None:
+                raise
+            raise self._failure(f"sending {self.describe(Tag.unpack(tag), query)}") from error
         finally:
             self._lock.release()
 
@@ -336,8 +341,10 @@ class Channel:
         if self._closing:
             return
         self._closing = True
+        if self._failure is None:
+            # Of a link that the other end has closed, what came before may still be taken.
+            self._mail.clear()
         self._fail(self._closed_by_us)
-        self._mail.clear()
         if self._room is not None:
             self._room.set()
         try:

@@ -140,8 +140,6 @@ class Room:
     def answer(self, theirs: Hello, proof: Proof | None) -> Hello:
         """Return our greeting for a caller. Raises Refused."""
         own, peer, options = self.spec.hello.local, theirs.local, self._house.options
-        if self._closed:
-            raise Refused(f"{own} has closed {self.name}: {self._closed}")
         if peer != own and not self.spec.expects(peer):
             raise Refused(f"{own} does not expect a call from {peer} in {self.name}")
         old = self._standing.get(peer)

@@ -344,6 +344,19 @@ async def test_name_in_use_in_a_hub_is_told_too() -> None:
         await hub.listen("E1")
 
 
+async def test_callers_in_the_queue_of_a_hub_hear_that_nobody_comes() -> None:
+    hub = MemoryHub()
+    listener = await hub.listen("E1")
+    stream = await hub.connect("E1")
+    await listener.aclose()
+    assert await stream.receive_some() == b""
+    crowded = await hub.listen("E2")
+    with pytest.raises(PeerLost, match="too many callers wait"):
+        for _ in range(2000):
+            await hub.connect("E2")
+    await crowded.aclose()
+
+
 async def test_foreign_address_and_dead_port_are_told() -> None:
     with pytest.raises(TransportError, match=r"cannot listen on 192\.0\.2\.1:0: cannot assign requested address"):
         await Tcp().listen("192.0.2.1:0")

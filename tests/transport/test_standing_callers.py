@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import resource
 import socket
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from transport.certificates import Authority, Span
 from transport.credentials import HeldCredentials
-from transport.errors import PeerLost, PeerTimeout
+from transport.errors import PeerAbort, PeerLost, PeerTimeout
 from transport.framing import Kind, pack_header
 from transport.handshake import Hello, encode_hello
 from transport.interfaces import Clock, Phase, Tag
@@ -314,6 +315,35 @@ async def ended(raw: socket.socket) -> None:
                 return
         except OSError:
             return
+
+
+async def test_last_words_of_a_cancelled_host_arrive_though_it_is_being_sent_to(carriers: Carriers) -> None:
+    """Whoever closes with unread bytes resets the connection: the other end would hear of a reset alone."""
+    stop = trio.CancelScope()
+    linked = trio.Event()
+    bound: list[str] = []
+
+    async def cancelled(task_status: trio.TaskStatus[None]) -> None:
+        with stop:
+            async with open_host("E1", carriers["E1"], "127.0.0.1:0") as host:
+                bound.append(host.address)
+                room = host.open_room(CALLED)
+                task_status.started()
+                await room.link("E2", 10)
+                linked.set()
+                await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery, open_host("E2", carriers["E2"]) as caller:
+            await nursery.start(cancelled)
+            channel = await caller.open_room(calling("E2", bound[0])).link("E1", 10)
+            await linked.wait()
+            with pytest.raises(PeerAbort, match="E1 stopped: cancelled"):
+                for query in itertools.count():
+                    await channel.endpoint(query, Clock()).send(TAG, bytes(2**18))
+                    if query == 20:
+                        stop.cancel()
+                    await trio.lowlevel.checkpoint()
 
 
 async def test_silent_callers_of_one_address_leave_room_for_parties(carriers: Carriers) -> None:

@@ -55,8 +55,11 @@ class Deaf(MemoryHub):
 async def test_without_tls_a_second_of_the_same_name_waits_until_the_first_was_silent(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    hub = Deaf()
-    async with open_host("E1", hub, "E1") as host:
+    hub, events = Deaf(), []
+    options = HostOptions(
+        link_up=lambda room, peer: events.append("up"), link_down=lambda room, peer, why: events.append(why)
+    )
+    async with open_host("E1", hub, "E1", options) as host:
         room = host.open_room(CALLED)
         async with open_host("E2", hub) as first:
             await first.open_room(calling("E2")).link("E1", 1)
@@ -73,6 +76,7 @@ async def test_without_tls_a_second_of_the_same_name_waits_until_the_first_was_s
                 assert room.links["E2"] is not old
                 with pytest.raises(LinkClosed):
                     await hear(old)
+                assert events == ["up", "replaced by a newer link of the same party", "up"]
 
 
 async def test_one_service_a_peer_at_a_time_even_if_the_old_one_takes_long_to_end(
@@ -106,6 +110,69 @@ async def test_one_service_a_peer_at_a_time_even_if_the_old_one_takes_long_to_en
             await trio.sleep(20)
             assert running == [room.links["E2"]]
     assert (most, running) == (1, [])
+
+
+async def test_a_link_that_was_lost_in_silence_is_closed_and_forgotten(autojump_clock: trio.abc.Clock) -> None:
+    hub = Deaf()
+    async with open_host("E1", hub, "E1") as host, open_host("E2", hub) as caller:
+        room = host.open_room(CALLED)
+        await caller.open_room(calling("E2")).link("E1", 1)
+        old = await room.link("E2", 1)
+        hub.freeze()
+        with pytest.raises(PeerTimeout, match=r"nothing at all was heard from E2 for 60\.0 s"):
+            await hear(old)
+        await trio.sleep(5)
+        assert not room._ending
+        with pytest.raises(LinkClosed):
+            await old._wire.receive()
+
+
+async def test_a_link_that_stood_for_a_while_is_made_anew_at_once(autojump_clock: trio.abc.Clock) -> None:
+    hub = MemoryHub()
+    async with open_host("E1", hub, "E1") as host, open_host("E2", hub) as caller:
+        calls = caller.open_room(calling("E2"))
+        await trio.sleep(60)
+        room = host.open_room(CALLED)
+        for _ in range(20):
+            await room.link("E2", 10)
+            await trio.sleep(10)
+            await room.links["E2"].abort("E1", "again")
+            began = trio.current_time()
+            await calls.link("E1", 10)
+            # The other end's last words, and the shortest pause.
+            assert trio.current_time() - began < 0.1
+
+
+async def test_closed_rooms_and_clients_that_have_gone_are_forgotten_in_the_end(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    hub = MemoryHub()
+    async with open_host("E1", hub, "E1") as host:
+        for run in range(100):
+            await host.open_room(RoomSpec(Hello("E1", run=f"r{run}"))).close("retired")
+        assert len(host._closed) == 64
+        room = host.open_room(RoomSpec(Hello("E1", run="r"), inbound=lambda name: name != "E1"))
+        for number in range(300):
+            async with open_host(f"HMS{number}", hub) as client:
+                await client.open_room(calling(f"HMS{number}")).link("E1", 1)
+        await trio.sleep(2)
+        assert (len(room._errors), len(room._house.held)) == (256, 0)
+
+
+async def test_what_came_before_a_goodbye_can_still_be_taken(autojump_clock: trio.abc.Clock) -> None:
+    """The other end has done its part and leaves while we still compute."""
+    hub = MemoryHub()
+    async with open_host("E1", hub, "E1") as host:
+        room = host.open_room(CALLED)
+        async with open_host("E2", hub) as caller:
+            channel = await caller.open_room(calling("E2")).link("E1", 1)
+            await channel.endpoint(1, Clock()).send(TAG, b"the last share")
+            link = await room.link("E2", 1)
+        await trio.sleep(10)
+        assert "E2" not in room.links
+        assert await hear(link) == b"the last share"
+        with pytest.raises(PeerLost, match="E2 said goodbye"):
+            await hear(link)
 
 
 async def test_what_nobody_takes_ends_the_link_at_the_deadline(autojump_clock: trio.abc.Clock) -> None:
