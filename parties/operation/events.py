@@ -31,6 +31,7 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "link_up": (INFO, ("room", "peer")),
     "link_down": (WARNING, ("room", "peer", "why")),
     "refused": (WARNING, ("who", "why")),
+    "note": (INFO, ("why",)),
     "left_out": (WARNING, ("of", "count")),
     "deployed": (INFO, ("deployment", "model", "version")),
     "retired": (INFO, ("deployment", "model", "version", "queries")),

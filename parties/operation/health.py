@@ -99,13 +99,14 @@ class Health:
             reasons += self._missing_links(name, f" for {what}")
             if deployed.left is not None and deployed.left <= 0:
                 reasons.append(f"no one-time material is left for {what}")
-        for probe in self._probes:
-            reasons += probe()
+        for reason in [reason for probe in self._probes for reason in probe()]:
+            if not any(f"{known}: ".startswith(f"{reason}: ") for known in reasons):
+                reasons.append(reason)
         return reasons + self.ailing()
 
     def _missing_links(self, room: str, purpose: str) -> list[str]:
         missing = [peer for peer in self._needed if (room, peer) not in self._links]
         return [
-            f"no link with {peer}{purpose}" + (f": {self._why[room, peer]}" if (room, peer) in self._why else "")
+            f"{peer} is not linked{purpose}" + (f": {self._why[room, peer]}" if (room, peer) in self._why else "")
             for peer in missing
         ]

@@ -49,7 +49,9 @@ class Operator:
         self._version, self._log, self._audit, self._metrics = version, log, audit, metrics
         self._health, self._traffic = health, traffic
         self._refusals = Damped(log, "refused", seconds)
+        self._notes = Damped(log, "note", seconds)
         self._ups, self._downs = Damped(log, "link_up", seconds), Damped(log, "link_down", seconds)
+        self._damped = (self._refusals, self._notes, self._ups, self._downs)
         self._ready: bool | None = None
         self._failure = ""
         if audit is not None:
@@ -84,6 +86,10 @@ class Operator:
         self._refusals.write(who=who, why=why)
         if self._metrics:
             self._metrics.refused()
+
+    def note(self, text: str) -> None:
+        """Log a sentence of the service, unless there are too many: for `open_party(report=...)`."""
+        self._notes.write(why=text)
 
     def deployed(self, deployment: str, model: str, version: int) -> None:
         """Log, count and keep it."""
@@ -155,7 +161,7 @@ class Operator:
             self._health.worst_seconds = max(late, self._health.worst_seconds)
             if late > SLOW_SECONDS:
                 self._log.write("slow_loop", seconds=late)
-            for damped in (self._refusals, self._ups, self._downs):
+            for damped in self._damped:
                 damped.tick()
             self._tell_readiness()
 
@@ -167,7 +173,7 @@ class Operator:
 
     def close(self) -> None:
         """Say that the party has stopped, and close the files."""
-        for damped in (self._refusals, self._ups, self._downs):
+        for damped in self._damped:
             damped.flush()
         if self._audit:
             self._audit.close()

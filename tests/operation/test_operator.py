@@ -47,6 +47,7 @@ async def test_the_log_and_the_audit_log_of_a_life(settings_of, events_of, autoj
     async with open_operation(settings) as operator:
         live_through(operator)
         operator.refused("10.0.0.7", "it does not speak TLS")
+        operator.note("E1: no link to E2 (e2:7002) in north-clinic, calling again: connection refused")
         await trio.sleep(2.5)
         operator.link_down("d1", "E2", "a peer closed the link")
         await trio.sleep(2.5)
@@ -55,13 +56,13 @@ async def test_the_log_and_the_audit_log_of_a_life(settings_of, events_of, autoj
         await trio.sleep(2.5)
     rows = events_of()
     assert [row["event"] for row in rows] == [
-        "audit_head", "started", *["link_up"] * 4, "deployed", "query", "query_failed", "refused", "ready", "link_down",
+        "audit_head", "started", *["link_up"] * 4, "deployed", "query", "query_failed", "refused", "note", "ready", "link_down",
         "not_ready", "retired", "stopping", "audit_head", "stopped",
     ]  # fmt: skip
     assert {key: rows[7][key] for key in ("query", "who", "outcome", "seconds", "rounds")} == {
         "query": 1, "who": "HMS1", "outcome": "ok", "seconds": 0.002, "rounds": 5,
     }  # fmt: skip
-    assert rows[12]["why"] == "no link with E2 for clinic version 3: a peer closed the link"
+    assert rows[13]["why"] == "E2 is not linked for clinic version 3: a peer closed the link"
     summary = verify([settings.operation.audit], [rows[-2]["head"]])
     assert (summary.lines, summary.head) == (rows[-2]["lines"], rows[-2]["head"])
     assert summary.queries == {("clinic", 3, "ok"): 1, ("clinic", 3, "PeerLost"): 1}
@@ -75,8 +76,9 @@ def lacking(operator: Operator) -> list[str]:
 
 
 async def test_ready_is_told_with_its_reasons(settings_of, autojump_clock):
+    linked = False
     async with open_operation(settings_of()) as operator:
-        assert lacking(operator) == ["no link with E2", "no link with HC", "no deployment is committed here"]
+        assert lacking(operator) == ["E2 is not linked", "HC is not linked", "no deployment is committed here"]
         live_through(operator)
         assert lacking(operator) == []
         operator.material("d1", 0)
@@ -89,8 +91,11 @@ async def test_ready_is_told_with_its_reasons(settings_of, autojump_clock):
         operator.link_down("north-clinic", "HC", "no answer")
         operator.link_up("north-clinic", "HMS7")
         operator.link_down("north-clinic", "HMS7", "goodbye")
-        assert lacking(operator) == ["no link with HC: no answer"]
+        assert lacking(operator) == ["HC is not linked: no answer"]
+        operator.watch_readiness(lambda: [] if linked else ["HC is not linked"])
+        assert lacking(operator) == ["HC is not linked: no answer"]
         operator.link_up("north-clinic", "HC")
+        linked = True
         broken = ["the store is of another deployment"]
         operator.watch_readiness(lambda: broken)
         assert lacking(operator) == broken
