@@ -2,52 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
 
 import pytest
-from secret_search import Secrets, collect
+from secret_search import HOLDERS, Secrets, Seen, collect
 
 from parties import cli
 from pehealth.protocols import masked
-
-OURS = ("pehealth.", "parties.", "transport.")
-EACH = 12
-"""Objects of one type that are looked at."""
-HOLDERS = {"Prg", "RingWeights", "ReadyQuery", "QuantizedModel"}
-"""Types that hold secrets: shown field by field, they would tell them."""
-
-
-class Seen:
-    """What the objects of ours that are alive would tell of themselves, and what they hold."""
-
-    def __init__(self) -> None:
-        self.told: dict[str, set[str]] = {}
-        self.held: dict[str, set[str]] = {}
-
-    def look(self) -> None:
-        """Look at what is alive now."""
-        for value in gc.get_objects():
-            name = type(value).__name__
-            told = self.told.setdefault(name, set())
-            if f"{type(value).__module__}.".startswith(OURS) and len(told) < EACH:
-                told.add(f"{value!r} {value}")
-                if name in HOLDERS:
-                    self.held.setdefault(name, set()).add(str(fields_of(value)))
-
-
-def fields_of(value: object, depth: int = 3) -> list[object]:
-    """What an object of ours holds, and what that holds."""
-    if isinstance(value, dict):
-        parts = list(value.values())
-    elif isinstance(value, list | tuple):
-        parts = list(value)
-    elif f"{type(value).__module__}.".startswith(OURS):
-        slots = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
-        parts = [*getattr(value, "__dict__", {}).values(), *slots]
-    else:
-        return [value]
-    return [value] if depth == 0 else [inner for part in parts for inner in fields_of(part, depth - 1)]
 
 
 @pytest.fixture

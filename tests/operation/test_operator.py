@@ -56,8 +56,8 @@ async def test_the_log_and_the_audit_log_of_a_life(settings_of, events_of, autoj
         await trio.sleep(2.5)
     rows = events_of()
     assert [row["event"] for row in rows] == [
-        "audit_head", "started", *["link_up"] * 4, "deployed", "query", "query_failed", "refused", "note", "ready", "link_down",
-        "not_ready", "retired", "stopping", "audit_head", "stopped",
+        "audit_head", "started", *["link_up"] * 4, "deployed", "query", "query_failed", "refused", "note", "ready",
+        "link_down", "not_ready", "retired", "stopping", "audit_head", "stopped",
     ]  # fmt: skip
     assert {key: rows[7][key] for key in ("query", "who", "outcome", "seconds", "rounds")} == {
         "query": 1, "who": "HMS1", "outcome": "ok", "seconds": 0.002, "rounds": 5,
