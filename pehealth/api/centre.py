@@ -17,8 +17,10 @@ from parties.service.cards import Answer, ModelCard
 from parties.service.client import Client
 from parties.settings import load_settings
 from parties.stream import Results, close_source, start_stream
-from pehealth.api.result import Result, result_of, samples_of
+from pehealth.api.result import Result, numbers_of, result_of, samples_of
+from pehealth.data.windows import Shaping
 from pehealth.errors import ConfigError
+from pehealth.sensor.windows import Cutter
 
 DEFAULT_IN_FLIGHT = 8
 Opened = AbstractAsyncContextManager[Answers]
@@ -59,7 +61,13 @@ class Centre:
         return result_of(await self._client.infer(samples), trio.current_time() - began)
 
     def stream(
-        self, samples: AsyncIterable[ArrayLike], *, in_flight: int = DEFAULT_IN_FLIGHT, ordered: bool = True
+        self,
+        samples: AsyncIterable[ArrayLike],
+        *,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        ordered: bool = True,
+        window: int | None = None,
+        stride: int | None = None,
     ) -> Stream:
         """Return the results of a stream of samples, an asynchronous iterator: `async for result in centre.stream(x)`.
 
@@ -67,12 +75,21 @@ class Centre:
             samples: one at a time, as `infer` takes them. Not more are taken than there is room for.
             in_flight: queries under way at once.
             ordered: results in the order of the samples; else each as soon as it is there.
+            window: `samples` is a time series, a number or one of each channel at a time, and so many make a sample.
+            stride: from the start of one window to the start of the next; None: the window's length.
 
         A sample that cannot be answered raises where its result would be.
+
+        Raises:
+            ConfigError: at once, if the arguments cannot work with this model.
         """
+        card = self.card
         if in_flight < 1:
             raise ConfigError(f"in_flight = {in_flight}: expected at least 1")
-        checked = _checked(samples, self.card.input_shape)
+        shaping = Shaping(card.inputs, card.ranges, window, stride)
+        if window is not None:
+            samples = _windowed(samples, shaping.columns, Cutter(window, stride or window))
+        checked = _checked(samples, card.input_shape)
         work = answering(self._client)
         return Stream(
             start_stream(self._nursery, checked, work, together=self.card.batch, in_flight=in_flight, ordered=ordered)
@@ -82,12 +99,30 @@ class Centre:
 async def _checked(samples: AsyncIterable[ArrayLike], shape: tuple[int, ...]) -> AsyncIterator[NDArray[np.float64]]:
     try:
         async for sample in samples:
-            flat = samples_of(sample, shape)
-            if len(flat) != 1:
-                raise ConfigError(f"a stream is of single samples, and a batch of {len(flat)} came")
-            yield flat[0]
+            yield _single(sample, shape)
     finally:
         await close_source(samples)
+
+
+def _single(x: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return one sample, flat. Raises ConfigError for more than one."""
+    flat = samples_of(x, shape)
+    if len(flat) != 1:
+        raise ConfigError(f"a stream is of single samples, and a batch of {len(flat)} came")
+    return flat.reshape(-1)
+
+
+async def _windowed(
+    rows: AsyncIterable[ArrayLike], channels: int, cutter: Cutter[NDArray[np.float64]]
+) -> AsyncIterator[NDArray[np.float64]]:
+    """Yield the windows of a time series, the first channel first: as `pehealth.data.windows`."""
+    try:
+        async for row in rows:
+            window = cutter.push(_single(np.atleast_1d(numbers_of(row)), (channels,)))
+            if window is not None:
+                yield np.stack(window, axis=1).reshape(-1)
+    finally:
+        await close_source(rows)
 
 
 class Stream:

@@ -127,6 +127,14 @@ def _joined(parts: Sequence[NDArray[np.generic] | None]) -> NDArray[np.float64] 
     return np.concatenate(arrays) if len(arrays) == len(parts) else None
 
 
+def numbers_of(x: ArrayLike) -> NDArray[np.float64]:
+    """Return numbers as float64. Raises ConfigError for anything else."""
+    try:
+        return np.asarray(x, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"samples are numbers, all of the same shape: {error}") from error
+
+
 def samples_of(x: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return one sample or a batch, shaped or flat, as float64 (samples, inputs).
 
@@ -134,11 +142,7 @@ def samples_of(x: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
         ConfigError: these are no samples of this shape.
         RangeError: a reading is no finite number.
     """
-    inputs = int(np.prod(shape))
-    try:
-        values = np.asarray(x, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"samples are numbers, all of the same shape: {error}") from error
+    inputs, values = int(np.prod(shape)), numbers_of(x)
     batched = values.ndim > 0 and (values.shape[1:] == shape or values.shape[1:] == (inputs,))
     if values.shape != shape and values.shape != (inputs,) and not batched:
         raise ConfigError(

@@ -39,12 +39,20 @@ class SyncCentre:
         """Return what the model says of one sample, or of a batch, as `Centre.infer`."""
         return self._portal.run(self._portal.centre.infer, x)
 
-    def stream(self, samples: Iterable[ArrayLike], *, in_flight: int = DEFAULT_IN_FLIGHT) -> Iterator[Result]:
-        """Yield results in the order of the samples, which are taken from `samples` in another thread."""
+    def stream(
+        self,
+        samples: Iterable[ArrayLike],
+        *,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        window: int | None = None,
+        stride: int | None = None,
+    ) -> Iterator[Result]:
+        """Yield results in the order of the samples, which are taken in another thread; see `Centre.stream`."""
         from parties.stream import from_thread
 
         async def start() -> Stream:
-            return self._portal.centre.stream(from_thread(samples), in_flight=in_flight)
+            series = from_thread(samples)
+            return self._portal.centre.stream(series, in_flight=in_flight, window=window, stride=stride)
 
         stream = self._portal.run(start)
         try:

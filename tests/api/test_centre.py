@@ -6,6 +6,7 @@ import trio
 
 from parties.stream import from_thread
 from pehealth.api.centre import centre_of
+from pehealth.api.sync import centre_in_thread
 from pehealth.data import clinic
 from pehealth.errors import ConfigError, PeerAborted, RangeError
 from pehealth.nets.oracle import ideal
@@ -110,6 +111,33 @@ async def test_a_stream_as_it_comes_and_batches_of_what_waits(new_client, opened
         results = [r async for r in centre.stream(samples(), in_flight=1, ordered=False)]
     assert len(results) == 9
     assert (len(client.calls), sum(client.calls)) == (3, 9)
+
+
+async def test_a_time_series_is_cut_into_windows(client, opened) -> None:
+    async def series():
+        for row in X[:3].reshape(3, 2, 15).transpose(0, 2, 1).reshape(-1, 2):
+            yield row
+
+    async with centre_of(opened(client)) as centre:
+        results = [result async for result in centre.stream(series(), window=15)]
+        whole = await centre.infer(X[:3])
+        assert np.array_equal(np.concatenate([r.logits for r in results]), whole.logits)
+        with pytest.raises(ConfigError, match="no multiple"):
+            centre.stream(series(), window=7)
+        with pytest.raises(ConfigError, match="--stride has no meaning"):
+            centre.stream(series(), stride=7)
+        with pytest.raises(ConfigError, match="expected one of"):
+            await anext(centre.stream(from_thread([[1, 2, 3]]), window=15))
+        with pytest.raises(ConfigError, match="a stream is of single samples, and a batch of 2 came"):
+            await anext(centre.stream(from_thread([[[1, 2], [3, 4]]]), window=15))
+        with pytest.raises(ConfigError, match="samples are numbers"):
+            await anext(centre.stream(from_thread([["a", 2]]), window=15))
+
+
+def test_a_series_of_numbers_without_an_event_loop(client, opened) -> None:
+    with centre_in_thread(centre_of(opened(client))) as centre:
+        labels = [result.label for result in centre.stream(X[8:].reshape(-1).tolist() * 2, window=30)]
+        assert labels == [centre.infer(X[8]).label] * 2
 
 
 async def test_a_failure_is_raised_in_its_place_and_the_stream_goes_on(client, opened, lost, autojump_clock) -> None:

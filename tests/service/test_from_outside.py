@@ -172,3 +172,32 @@ async def test_a_small_sensor_goes_on_where_parties_start_again(files: FileClini
     assert all(right(receipt, place) for place, receipt in enumerate(receipts))
     assert len({receipt.query for receipt in receipts}) == 4
     assert {(receipt.model, receipt.version) for receipt in receipts} == {("tiny", 1)}
+
+
+@pytest.mark.slow
+async def test_a_stream_goes_on_where_parties_start_again(files: FileClinic) -> None:
+    await files.start()
+    await files.deploy()
+    readings = samples(40)
+    logits = expected(files, readings)
+    taken = trio.Event()
+
+    async def source():
+        for place, sample in enumerate(readings):
+            if place == 10:
+                taken.set()
+            await trio.sleep(0.05)
+            yield sample
+
+    async with connect(files.path("HMS1"), retries=8) as centre, trio.open_nursery() as nursery:
+
+        async def restart() -> None:
+            await taken.wait()
+            for name in ("E2", "HC", "E1"):
+                await files.stop(name)
+                await files.start(name)
+
+        nursery.start_soon(restart)
+        results = [each async for each in centre.stream(source(), in_flight=4)]
+    assert len({each.query for each in results}) == len(readings)
+    assert np.abs(np.concatenate([each.logits for each in results]) - logits).max() <= results[0].error_bound
