@@ -110,14 +110,18 @@ def test_a_failure_is_in_the_page_and_nothing_of_it_is_markup(canned_parts: Call
     assert "<lost>" not in html
 
 
-def test_even_a_report_without_a_single_part_is_a_page(canned_parts: Callable[..., Any], tmp_path: Path) -> None:
+def test_even_a_report_without_a_single_part_is_a_page(
+    canned_parts: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "find_spec", lambda _name: None)
     everything = tuple(part.name for part in canned_parts().all)
     made = make_report(suite("quick"), canned_parts(failed=everything), "now")
     write_report(made, tmp_path)
     assert "33</b> not measured" in (tmp_path / "report.html").read_text()
 
 
-def test_what_is_written_beside_the_page(report: Report, tmp_path: Path) -> None:
+def test_what_is_written_beside_the_page(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "find_spec", lambda _name: None)
     written = write_report(report, tmp_path)
     document = json.loads((tmp_path / "report.json").read_text())
     assert schema.problems(document, schema.REPORT) == ()
@@ -142,6 +146,7 @@ def test_pictures_without_matplotlib_are_svg_and_the_page_says_so(
     assert "matplotlib is missing" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_pictures_with_matplotlib_are_png_too(report: Report, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="PNG needs the [plots] extra")
     assert write_report(report, tmp_path).notes == ()
