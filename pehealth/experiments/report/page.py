@@ -92,7 +92,10 @@ def failures(report: Report) -> str:
     failed = [part for part in report.parts.all if part.status != "done"]
     if not failed:
         return ""
-    rows = "".join(f"<li><b>{escape(part.name)}</b>: {escape(part.problem)}</li>" for part in failed)
+    causes: dict[str, list[str]] = {}
+    for part in failed:
+        causes.setdefault(part.problem, []).append(part.name)
+    rows = "".join(f"<li><b>{escape(cause)}</b>: {escape(', '.join(names))}</li>" for cause, names in causes.items())
     words = f"<p>{len(failed)} of {len(report.parts.all)} experiments failed; the rest stands.</p>"
     return f'<section class="failed"><h2>Not measured</h2>{words}<ul>{rows}</ul></section>'
 
