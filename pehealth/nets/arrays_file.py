@@ -73,9 +73,10 @@ def _read_array(source: IO[bytes], entry: zipfile.ZipInfo) -> NDArray[Any]:
         raise ValueError(f"{entry.filename} has no .npy header") from error
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise ValueError(f"{entry.filename} holds {dtype}, not numbers")
-    size = math.prod(shape) * dtype.itemsize
-    there = entry.file_size - source.tell()
-    if min(shape, default=0) < 0 or size != there:
+    if not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError(f"{entry.filename} has shape {shape}")
+    size, there = math.prod(shape) * dtype.itemsize, entry.file_size - source.tell()
+    if size != there:
         raise ValueError(f"{entry.filename} of shape {shape} takes {size} bytes; {there} are there")
     body = source.read(size)
     if len(body) != size or source.read(1):

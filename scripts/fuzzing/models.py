@@ -108,7 +108,8 @@ def _npy_of(array: np.ndarray) -> bytes:
 
 
 @cache
-def _small() -> bytes:
+def small_model() -> bytes:
+    """Return a model file with a convolution, a pooling and a dense layer."""
     layers = (Conv2d(2, (2, 2)), Relu(), MaxPool((2, 2)), Dense(2))
     network = Network("small", (1, 5, 5), layers, ("no", "yes"))
     shapes = [placed.linear.weight_shape for placed in network.linear_layers]
@@ -121,7 +122,7 @@ def _small() -> bytes:
 
 @cache
 def _parts() -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(_small())) as archive:
+    with zipfile.ZipFile(io.BytesIO(small_model())) as archive:
         return {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
 
 
@@ -141,7 +142,7 @@ def seeds() -> list[bytes]:
         for where in range(4)
         for value in range(0, 16, 3)
     ]
-    return [bytes((_RAW,)) + _small(), bytes((_RAW,)) + _small()[:-30], bytes((_BUILT, 0, 0, 0)), *built]
+    return [bytes((_RAW,)) + small_model(), bytes((_RAW,)) + small_model()[:-30], bytes((_BUILT, 0, 0, 0)), *built]
 
 
 TARGET = Target("model", run, (ConfigError,), seeds, most_bytes=4096, memory=64 * MIB)
