@@ -92,11 +92,13 @@ def _show(console: Console, imported: Imported, file: Path, out: Path | None) ->
     )
     low, high = model.ranges.low[0], model.ranges.high[0]
     line(console, f"Readings from {low:g} to {high:g}; any other is refused by the sensor")
-    table = new_table(console, "Layers", "layer", "from node", "takes", "output", "weights", "|output| at most", left=4)
+    table = new_table(
+        console, "Layers", "layer", "from node", "takes", "output", "weights", "|output| seen", "at most", left=4
+    )
     for layer in imported.layers():
         sizes = "x".join(map(str, layer["shape"])), count(layer["weights"]) if layer["weights"] else ""
         takes = ", ".join(map(str, layer["from"]))
-        table.add_row(layer["name"], layer["node"], takes, *sizes, f"{layer['bound']:.4g}")
+        table.add_row(layer["name"], layer["node"], takes, *sizes, f"{layer['seen']:.4g}", f"{layer['bound']:.4g}")
     show_table(console, table)
     console.print()
     line(console, f"The centre's last step, in the clear: {STEPS[model.last]}")

@@ -15,7 +15,7 @@ from pehealth.engines.interface import Record
 from pehealth.experiments.compute_model import ComputeModel, Sample, fit
 from pehealth.experiments.local import echo_context, finish
 from pehealth.experiments.work import Work, deal_work, has_material, online_work, prepare_work
-from pehealth.nets.describe import Conv2d, Dense, MaxPool, MeanPool, Network, Relu
+from pehealth.nets.describe import Add, Conv2d, Dense, MaxPool, MeanPool, Network, Pad, Relu, Rescale
 from pehealth.nets.masked_material import MaterialPlan, deal_query, load_query
 from pehealth.nets.run_masked import AnyEngine, Helpers, ReadyQuery, run_masked
 from pehealth.nets.stages import ArgmaxStage, Stage, alone, stages
@@ -44,6 +44,13 @@ def small_networks() -> tuple[Network, ...]:
         of((1, 8, 8), conv(2), Relu(), MaxPool((2, 2))),
         of((64,), Dense(64), Relu()),
         of((3, 16, 16), conv(8), Relu(), MeanPool((2, 2)), Dense(64), Relu()),
+        Network(
+            "graph",
+            (4, 16, 16),
+            (conv(8), Rescale(), conv(8), Add(), Pad((1, 1), (1, 1)), Rescale(), Dense(10)),
+            tuple("0123456789"),
+            ((0,), (1,), (2,), (1, 3), (4,), (5,), (6,)),
+        ),
         of((8, 16, 16), conv(16), Relu(), MaxPool((2, 2)), Dense(128), Relu()),
         of((3, 64, 64), conv(16, 7, 2), Relu(), MaxPool((2, 2)), conv(32), Relu(), MeanPool((4, 4))),
         of((32, 28, 28), conv(32), Relu(), MaxPool((2, 2)), conv(64, 3, 2), Relu(), MeanPool((7, 7))),

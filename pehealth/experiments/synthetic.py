@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from pehealth.config import Engine, Party
 from pehealth.experiments.steps import Clock, QueryTrace, RunTrace, Step
 from pehealth.experiments.work import Place, walk_of
-from pehealth.nets.describe import LINEAR
 from pehealth.nets.plan import LayerPlan, Plan, sensor_names
 from pehealth.nets.record import RunParameters, Security
+from pehealth.nets.stages import own_rounds, stages
 from pehealth.protocols.blob import chunk_sizes
 from transport.meter import Link, Traffic
 
 SERVERS = (Party.E1, Party.E2)
-LINEAR_KINDS = tuple(layer.kind for layer in LINEAR)
 
 
 def trace_of_plan(
@@ -67,15 +66,21 @@ def _server(plan: Plan, server: Party, times: Mapping[Place, float]) -> Iterator
         yield Step("take", 0, 0.0, 0.0, name, size=size, depth=1)
     layers = {layer.index: layer for layer in plan.layers}
     depth = 1
-    walk = (0, *walk_of(plan))
-    for index, following in zip(walk, (*walk[1:], None), strict=True):
-        opens = plan.parameters.engine is not Engine.PAPER and following is not None
-        own = len(layers[index].cost.exchanges) - int(opens and layers[following or 0].kind in LINEAR_KINDS)
+    rounds = _own_rounds(plan)
+    for index in (0, *walk_of(plan)):
+        own = rounds.get(index, len(layers[index].cost.exchanges))
         yield from _layer(layers[index], server, times.get(index, 0.0), depth, own)
         depth += len(layers[index].cost.exchanges)
     last = plan.layers[-1]
     size = last.cost.links[server, Party.HC].payload
     yield Step("send", last.index, 0.0, 0.0, Party.HC, size=size, depth=depth + 1)
+
+
+def _own_rounds(plan: Plan) -> dict[int, int]:
+    """Return the rounds of each layer's own where a further one may open its output for linear layers."""
+    if plan.parameters.engine is Engine.PAPER:
+        return {}
+    return {0: 0, **{stage.placed.index: own_rounds(stage) for stage in stages(plan.network, plan.parameters)}}
 
 
 def _layer(layer: LayerPlan, server: Party, seconds: float, depth: int, own: int) -> Iterator[Step]:

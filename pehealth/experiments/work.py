@@ -84,7 +84,8 @@ def online_work(engine: AnyEngine, stage: Stage, batch: int) -> Work:
     gates = sum(count for _, count in gates_of(stage))
     rounds = max(1, len(gates_of(stage)))
     elements = batch * stage.placed.inputs if isinstance(stage, MaxStage | SumStage | AddStage | MoveStage) else 0
-    return Work(stage.placed.kind, {"once": rounds, "gates": gates, "elements": elements})
+    kind = "move" if isinstance(stage, MoveStage) else stage.placed.kind
+    return Work(kind, {"once": rounds, "gates": gates, "elements": elements})
 
 
 def deal_work(engine: AnyEngine, stage: Stage, batch: int) -> Work:

@@ -78,6 +78,7 @@ class Imported:
         precision: what the digits amount to.
         difference: greatest |import - onnxruntime| in floats, over random readings and over samples.
         samples: how many samples there were beside the random readings.
+        seen: greatest |output| of each layer over all of them.
     """
 
     model: Model
@@ -86,6 +87,7 @@ class Imported:
     precision: Precision
     difference: Mapping[str, float] = field(default_factory=dict)
     samples: int = 0
+    seen: tuple[float, ...] = ()
 
     def layers(self) -> list[dict[str, Any]]:
         """Return each layer with its node, its inputs, its weights and its bound as a real number."""
@@ -101,8 +103,11 @@ class Imported:
                 "shape": list(p.out_shape),
                 "weights": sizes.get(p.index, 0),
                 "bound": bound.magnitude / step.after,
+                "seen": seen,
             }
-            for p, node, bound, step in zip(network.placed, self.nodes, self.bounds, steps, strict=True)
+            for p, node, bound, step, seen in zip(
+                network.placed, self.nodes, self.bounds, steps, self.seen, strict=True
+            )
         ]
 
     def to_json(self, file: Path, out: Path | None) -> dict[str, Any]:
@@ -142,7 +147,8 @@ def import_onnx(path: Path, wishes: Wishes | None = None) -> Imported:
     model = _model(path, wishes, lowered, ranges, built := _built(lowered, ranges))
     features, readings = _features(model, samples)
     theirs = onnxruntime_outputs(graph, readings)
-    ours = finished(model.last, float_reference(model, features).logits)
+    run = float_reference(model, features)
+    ours = finished(model.last, run.logits)
     parts = {"random readings": slice(0, RANDOM_SAMPLES), "samples": slice(RANDOM_SAMPLES, None)}
     difference = {
         name: greatest_difference(ours[part], theirs[part], f"{path}, {name}")
@@ -154,8 +160,9 @@ def import_onnx(path: Path, wishes: Wishes | None = None) -> Imported:
     else:
         precision = at_digits(model, features, theirs, wishes.target, wishes.digits)
     model = replace(model, digits=precision.digits, target=wishes.target)
+    seen = tuple(float(np.abs(layer).max()) for layer in run.layers)
     bounds = value_bounds(model.quantise(precision.digits, Arithmetic.MASKED), slack=SLACK)
-    return Imported(model, built.nodes, bounds, precision, difference, len(features) - RANDOM_SAMPLES)
+    return Imported(model, built.nodes, bounds, precision, difference, len(features) - RANDOM_SAMPLES, seen)
 
 
 def _samples(path: Path, graph: Graph) -> Floats:

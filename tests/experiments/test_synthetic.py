@@ -15,9 +15,14 @@ from pehealth.experiments.steps import RunTrace
 from pehealth.experiments.synthetic import trace_of_plan
 from pehealth.experiments.work import walk_of, work_of
 from pehealth.nets import zoo
+from pehealth.nets.describe import Add, Dense, Network, Relu, Rescale
 from pehealth.nets.plan import Plan
-from transport.network import Network
+from transport.network import Network as Links
 
+GRAPH = Network(  # one value for two linear layers, a rescale that is not followed by one, sums
+    "graph", (6,), (Dense(4), Relu(), Dense(4), Dense(4), Add(), Rescale(), Add(), Dense(3)), ("a", "b", "c"),
+    ((0,), (1,), (2,), (2,), (3, 4), (5,), (2, 6), (7,)),
+)  # fmt: skip
 MASKED = Parameters(Engine.RLWE, 4, 40, sensors=2, batch=3)
 LITERAL = Parameters(Engine.PAPER, 1, 32, GroupName.TOY32, walk=4, cap=1000, sensors=2, batch=3)
 SETTINGS = (MASKED, LITERAL, Parameters(Engine.DEALT, 4, 40, reveal="class"))
@@ -25,7 +30,8 @@ SETTINGS = (MASKED, LITERAL, Parameters(Engine.DEALT, 4, 40, reveal="class"))
 
 def plans() -> list[Plan]:
     networks = [zoo.reference(name).network for name in zoo.NAMES]
-    return [plan_for(network, base, base.batch) for network in networks for base in SETTINGS]
+    chains = [plan_for(network, base, base.batch) for network in networks for base in SETTINGS]
+    return chains + [plan_for(GRAPH, base, base.batch) for base in SETTINGS if base.engine is not Engine.PAPER]
 
 
 def test_the_trace_of_a_plan_sends_what_the_plan_says_on_every_link() -> None:
@@ -53,15 +59,16 @@ def test_a_plan_knows_the_size_of_every_round() -> None:
 
 def test_with_no_bandwidth_limit_a_query_takes_depth_times_latency() -> None:
     for plan in plans():
-        (done,) = replay(trace_of_plan(plan).phase("online"), Settings(Network(latency=0.5)))
+        (done,) = replay(trace_of_plan(plan).phase("online"), Settings(Links(latency=0.5)))
         assert done.seconds == pytest.approx(plan.online.depth * 0.5, rel=1e-12)
 
 
-def test_computing_at_every_place_adds_to_the_time() -> None:
-    plan = plan_for(zoo.reference("mnist-e").network, MASKED)
+@pytest.mark.parametrize("network", [zoo.reference("mnist-e").network, GRAPH], ids=lambda n: n.name)
+def test_computing_at_every_place_adds_to_the_time(network: Network) -> None:
+    plan = plan_for(network, MASKED)
     seconds = dict.fromkeys(work_of(plan), 1.0)
     trace = trace_of_plan(plan, seconds)
-    (online,), (offline,) = (replay(trace.phase(name), Settings(Network())) for name in ("online", "offline"))
+    (online,), (offline,) = (replay(trace.phase(name), Settings(Links())) for name in ("online", "offline"))
     layers = len(plan.layers)
     assert online.seconds == pytest.approx(0.5 + layers + 1)  # two sensors at once
     assert offline.seconds == 2.0
