@@ -177,7 +177,7 @@ FRAMES = (
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.lists(st.sampled_from(FRAMES) | st.binary(max_size=60), max_size=4).map(b"".join) | st.none(), max_size=4
