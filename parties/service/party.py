@@ -141,6 +141,8 @@ async def open_party(
     options = HostOptions(
         limits=settings.limits, handshake_seconds=settings.greet_seconds, report=say, refused=operation.refused,
         link_up=operation.link_up, link_down=operation.link_down, chance=lambda: _chance(rng),
+        links=settings.service.links, links_each=settings.service.links_each,
+        guests=settings.service.guests, guests_each=settings.service.guests_each,
     )  # fmt: skip
     with _locked(folder), _spool_of(settings, folder) as spool:
         async with (

@@ -70,7 +70,7 @@ class LineRoom:
         fields: what both ends of each link have in common.
         peers: whom we are linked to, whoever calls.
         most: peer -> greatest request that is taken from it.
-        limits: peer -> limits of its link.
+        limits: peer -> limits of its link; a client's are small unless said.
         describe: says what a tag is.
     """
 
@@ -87,7 +87,8 @@ class LineRoom:
     ) -> None:
         self.around, self.name = around, around.name
         self.meter = Meter(self.name)
-        self._most, self._limits = most or {}, limits or {}
+        self._most = most or {}
+        self._limits = limits or {Party.HMS: _client_limits(around.settings, 0)}
         self._lines: dict[str, Line] = {}
         self._changed = trio.Event()
         self._closed = ""

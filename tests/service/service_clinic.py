@@ -98,6 +98,10 @@ class Clinic:
             5.0, self.folder / f"{name}.toml", service,
         )  # fmt: skip
 
+    def carrier(self, name: str) -> Any:
+        """What carries a party's links."""
+        return self.hub
+
     async def start(self, *names: str) -> None:
         """Start parties that do not run."""
         for name in names or self.names:
@@ -108,7 +112,9 @@ class Clinic:
         try:
             with trio.CancelScope() as scope:
                 self._scopes[name] = scope
-                async with open_party(self.settings(name), carrier=self.hub, report=self.said.append) as party:
+                async with open_party(
+                    self.settings(name), carrier=self.carrier(name), report=self.said.append
+                ) as party:
                     self.parties[name] = party
                     task_status.started()
                     await stop.wait()
@@ -139,7 +145,7 @@ class Clinic:
 
     @asynccontextmanager
     async def client(self, name: str = "HMS1", **wanted: Any) -> AsyncIterator[Client]:
-        async with Client.connect(self.settings(name), carrier=self.hub, **wanted) as client:
+        async with Client.connect(self.settings(name), carrier=self.carrier(name), **wanted) as client:
             yield client
 
     def check(self, answers: list[Answer], readings: NDArray[np.float64]) -> None:
