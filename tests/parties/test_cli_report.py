@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from parties import cli, report_runner
+from parties.commands import run as run_command
+from parties.commands.engine_room import EngineRoom
 from parties.failure import EXIT_SETTINGS
 from parties.report_runner import request_of, runners
 from parties.request import RunRequest, Transport
@@ -18,6 +20,7 @@ from pehealth.config import Engine, GroupName
 from pehealth.errors import PehealthError
 from pehealth.experiments.report import output
 from pehealth.experiments.report import suite as suites
+from pehealth.experiments.report.claims import claims
 from pehealth.experiments.report.parts import Experiment
 from pehealth.experiments.report.runs import SecureRun, digest_of, plan_experiment, run_experiment
 from pehealth.nets.record import RunResult
@@ -97,18 +100,35 @@ def test_every_run_of_a_suite_can_be_asked_for(mode: suites.Mode) -> None:
         assert request.transport is (Transport.PROCESSES if spec.processes else Transport.MEMORY)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_command_of_a_run_is_the_run(mode: suites.Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    from parties.commands import run as command
-    from parties.commands.engine_room import EngineRoom
-
-    asked: list[RunRequest] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
+    """What `pehealth run` was asked for; nothing runs."""
+    kept: list[RunRequest] = []
 
     def keep(request: RunRequest, *_: object) -> RunResult:
-        asked.append(request)
+        kept.append(request)
         raise PehealthError("enough")
 
-    monkeypatch.setattr(command, "engine_room", lambda: EngineRoom(run=keep, plan=keep))  # type: ignore[arg-type]
+    monkeypatch.setattr(run_command, "engine_room", lambda: EngineRoom(run=keep, plan=keep))  # type: ignore[arg-type]
+    return kept
+
+
+def test_the_commands_of_the_claims_can_be_given(asked: list[RunRequest], tmp_path: Path) -> None:
+    given = {claim.command for claim in claims()}
+    for command in given:
+        words = command.replace("NET", "postop-b").split()
+        assert words[0] == "pehealth"
+        if words[1] == "run":
+            cli.main(words[1:])
+            assert asked.pop().net in words
+    assert {c for c in given if not c.startswith("pehealth run ")} == {
+        "pehealth report --quick --out DIR",
+        "pehealth attack toy32 --net mnist-e",
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_command_of_a_run_is_the_run(mode: suites.Mode, asked: list[RunRequest]) -> None:
     kinds = {(s.engine, s.group, s.walk, s.ring, s.failures, s.batch > 1): s for s in suites.suite(mode).runs}
     for spec in kinds.values():
         cli.main(spec.command.split()[1:])
