@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
+"""Called with what is being done, how much of it is done, and of how much; what follows ": " may change on the way."""
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
@@ -37,8 +37,9 @@ def show_progress() -> Iterator[Progress]:
 
         def show(what: str, done: int, of: int) -> None:
             bars.update(loading, visible=False)
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
-            bars.update(tasks[what], completed=done, total=of)
+            name = what.partition(": ")[0]  # "report: fixed point" and "report: shares" share a bar
+            if name not in tasks:
+                tasks[name] = bars.add_task(what, total=of)
+            bars.update(tasks[name], completed=done, total=of, description=what)
 
         yield show

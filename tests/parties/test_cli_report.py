@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from parties import cli, report_runner
 from parties.commands import run as run_command
 from parties.commands.engine_room import EngineRoom
 from parties.failure import EXIT_SETTINGS
+from parties.progress import show_progress
 from parties.report_runner import request_of, runners
 from parties.request import RunRequest, Transport
 from pehealth import schema
@@ -181,3 +183,20 @@ def test_real_runs_and_plans_give_what_a_report_reads(five_classes: str) -> None
     assert found["server_rounds"] == 3
     planned = plan_experiment(spec, planner).measure()
     assert planned["ops"].keys() <= found["ops"].keys() | {"dcf_evals"}
+
+
+def test_progress_is_one_bar_that_names_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_progress() as progress:
+        for at, name in enumerate(("one", "two")):
+            progress(f"report: {name}", at, 2)
+        progress("report", 2, 2)
+    last = [frame for frame in shown.getvalue().split("\x1b[2K") if "2/2" in frame]
+    assert last
+    assert all("0/2" not in frame and "1/2" not in frame for frame in last)

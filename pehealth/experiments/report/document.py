@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pehealth import __version__
+from pehealth.experiments.report.cells import Table
 from pehealth.experiments.report.claims import Judged, judge_all
 from pehealth.experiments.report.evidence import Evidence
 from pehealth.experiments.report.figures import Figure, figures
 from pehealth.experiments.report.findings import Verdict
 from pehealth.experiments.report.parts import Parts
 from pehealth.experiments.report.suite import Mode, Suite
-from pehealth.experiments.report.tables import Table, tables
+from pehealth.experiments.report.tables import tables
 from pehealth.nets.machine import Machine
 
 SCHEMA = 1

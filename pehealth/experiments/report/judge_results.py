@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from pehealth.experiments.report.cells import number, percent
 from pehealth.experiments.report.evidence import (
     Evidence,
     accuracy_at,
@@ -28,8 +29,8 @@ from pehealth.experiments.report.paper import (
     Quoted,
 )
 from pehealth.experiments.report.parts import MissingPart, Result
+from pehealth.experiments.report.planned import planned_seconds, right_at_one_digit
 from pehealth.experiments.report.runs import SecureRun, one_server_bytes
-from pehealth.experiments.report.tables import number, percent, planned_seconds, right_at_one_digit
 
 HEALTH = NETS[:4]
 POINT = 0.001

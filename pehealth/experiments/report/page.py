@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
+from pehealth.experiments.report.cells import INSECURE, Table
 from pehealth.experiments.report.claims import Judged
 from pehealth.experiments.report.document import Report
 from pehealth.experiments.report.figures import Figure
 from pehealth.experiments.report.findings import Verdict
-from pehealth.experiments.report.tables import INSECURE, Table
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 PAPER = "https://doi.org/10.1109/IWQoS49365.2020.9212822"
