@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parties.service.cards import Answer, ModelCard
+from parties.settings import Settings, load_settings
+from parties.start import role_of
+from pehealth.config import Party
 from pehealth.errors import ConfigError
 
 
@@ -25,6 +29,18 @@ class Answers(Protocol):
     async def infer(self, readings: NDArray[np.float64], *, normalised: bool = False) -> list[Answer]:
         """Return the answers to samples (n, ...), in their order: one a query."""
         ...
+
+
+def client_settings(path: Path) -> Settings:
+    """Return the settings of a client.
+
+    Raises:
+        ConfigError: every problem in the file; or it is another party's.
+    """
+    settings = load_settings(path)
+    if role_of(settings.party) is not Party.HMS:
+        raise ConfigError(f"{path}: {settings.party} asks for nothing: give a client's settings, HMS1 or so")
+    return settings
 
 
 def named(text: str) -> tuple[str, int | None]:

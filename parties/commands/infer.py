@@ -41,15 +41,14 @@ def infer(  # noqa: PLR0913, RUF100 - flags
         retries: How often a query that failed is asked again under a fresh number.
         keep_going: A sample that fails does not end the rest; the exit code is that of the first that did.
     """
-    from parties.answering import named
+    from parties.answering import client_settings, named
     from parties.inferring import HEADER, Inference, Line, as_json, run_inference
     from parties.service.client import Client
-    from parties.settings import load_settings
     from pehealth.errors import ConfigError
 
     inference = Inference(file, format, window, stride, clip, in_flight, keep_going)
     name, version = named(model)
-    settings = load_settings(service)
+    settings = client_settings(service)
     if deadline is not None:
         if not deadline > 0:
             raise ConfigError(f"--deadline {deadline:g} must be above 0 seconds")

@@ -11,11 +11,10 @@ import numpy as np
 import trio
 from numpy.typing import ArrayLike, NDArray
 
-from parties.answering import Answers, answering, named
+from parties.answering import Answers, answering, client_settings, named
 from parties.failure import first_cause
 from parties.service.cards import Answer, ModelCard
 from parties.service.client import Client
-from parties.settings import load_settings
 from parties.stream import Results, close_source, start_stream
 from pehealth.api.result import Result, numbers_of, result_of, samples_of
 from pehealth.data.windows import Shaping
@@ -163,7 +162,7 @@ def connect(
         TransportError: somebody cannot be reached; names who.
     """
     name, version = named(model)
-    loaded = load_settings(Path(settings))
+    loaded = client_settings(Path(settings))
     return centre_of(Client.connect(loaded, model=name, version=version, retries=retries, report=report))
 
 

@@ -111,7 +111,11 @@ def _submit_all(sensor: Sensor, lines: Iterator[list[float]]) -> None:
                 "query": receipt.query,
                 "model": receipt.model,
                 "version": receipt.version,
-                "answer": dict(receipt.answer),
+                "class": receipt.class_index,
+                "label": receipt.label,
+                "logits": receipt.logits,
+                "error_bound": receipt.error_bound,
+                "digits": receipt.digits,
                 "seconds": round(receipt.seconds, 4),
                 "retries": receipt.retries,
             }

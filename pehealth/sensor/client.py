@@ -55,7 +55,10 @@ class Receipt:
     Attributes:
         query: its number.
         model, version: what it was answered with.
-        answer: what the centre lets this sensor see of the result; often nothing.
+        class_index, label: the class; None if the centre keeps results to itself.
+        logits: as real numbers; None also where the centre receives the class alone.
+        error_bound: by how much a logit may differ from the exact one.
+        digits: decimal digits that readings keep.
         seconds: from the call to the last party's word.
         retries: how many numbers were spent before this one.
     """
@@ -63,7 +66,11 @@ class Receipt:
     query: int
     model: str
     version: int
-    answer: Mapping[str, Any]
+    class_index: int | None
+    label: str | None
+    logits: tuple[float, ...] | None
+    error_bound: float
+    digits: int
     seconds: float
     retries: int
 
@@ -154,7 +161,7 @@ class Sensor:
                 if final or retries == self._retries or time.monotonic() >= until:
                     raise
             else:
-                return Receipt(number, model.name, model.version, answer, time.monotonic() - began, retries)
+                return _receipt(model, number, answer, time.monotonic() - began, retries)
         raise AssertionError("the last try returns or raises")
 
     def _ready(self, until: float) -> Described:
@@ -271,3 +278,12 @@ class Sensor:
     def _count(self, link: Link) -> None:
         self._past["sent"] += link.sent
         self._past["received"] += link.received
+
+
+def _receipt(model: Described, number: int, told: Mapping[str, Any], seconds: float, retries: int) -> Receipt:
+    """Return what became of a reading. Raises FrameError: the centre told something else than a result."""
+    place, logits = model.result_in(told)
+    return Receipt(
+        number, model.name, model.version, place, None if place is None else model.labels[place], logits,
+        model.error_bound / model.scale, model.scaling.digits, seconds, retries,
+    )  # fmt: skip

@@ -13,6 +13,9 @@ from transport.errors import FrameError
 from transport.handshake import MAX_TEXT, is_name
 
 MAX_LEASE = 4096
+MAX_CLASSES = 65_536
+MAX_NUMBER = 100
+"""Digits of a scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class Described:
         scaling: how readings become integers.
         batch: samples in a query.
         ring: k.
+        labels: of the classes.
+        scale: a logit is its integer divided by this.
+        error_bound: units of 1/scale by which a logit may differ from the ideal one.
         fields: what both ends of a link must have in common.
     """
 
@@ -34,6 +40,9 @@ class Described:
     scaling: Scaling
     batch: int
     ring: int
+    labels: tuple[str, ...]
+    scale: int
+    error_bound: int
     fields: Mapping[str, str]
 
     def batch_of(self, readings: Sequence[float]) -> list[int]:
@@ -43,6 +52,26 @@ class Described:
             ConfigError, RangeError: as `Scaling.encode`.
         """
         return self.scaling.encode(readings) + [0] * ((self.batch - 1) * self.scaling.inputs)
+
+    def result_in(self, told: Mapping[str, Any]) -> tuple[int | None, tuple[float, ...] | None]:
+        """Return the class of the one sample, and its logits, as far as the centre tells them.
+
+        Raises:
+            FrameError: what it told is no result of this model.
+        """
+        if "logits" in told:
+            rows = told["logits"]
+            row = rows[0] if isinstance(rows, list) and len(rows) == self.batch else None
+            if isinstance(row, list) and len(row) == len(self.labels) and all(type(v) is int for v in row):
+                return row.index(max(row)), tuple(v / self.scale for v in row)
+            raise FrameError(f"reply from HC: expected the logits of {self.name}, came something else")
+        if "classes" in told:
+            places = told["classes"]
+            place = places[0] if isinstance(places, list) and len(places) == self.batch else None
+            if type(place) is int and 0 <= place < len(self.labels):
+                return place, None
+            raise FrameError(f"reply from HC: expected a class of {self.name}, came something else")
+        return None, None
 
 
 def choose(told: Mapping[str, Any], name: str, version: int | None) -> Described:
@@ -80,8 +109,21 @@ def _described(told: Mapping[str, Any]) -> Described:
     if batch * inputs > MAX_READINGS or ring > MAX_RING:
         raise FrameError(f"reply from HC: a model of {batch} samples of {inputs} readings, {ring} bits: too large here")
     scaling = Scaling.of(told.get("ranges") or {}, inputs, digits)
+    labels = told.get("labels")
+    if not (isinstance(labels, list) and 0 < len(labels) <= MAX_CLASSES and all(isinstance(v, str) for v in labels)):
+        raise FrameError("reply from HC: a model without names of its classes")
+    scale, bound = (_integer(told.get(name)) for name in ("scale", "error_bound"))
+    if scale < 1:
+        raise FrameError("reply from HC: a model whose logits have no scale")
     fields = {"model": told["model"], "version": str(told["version"]), "settings": settings}
-    return Described(room, told["model"], told["version"], scaling, batch, ring, fields)
+    return Described(room, told["model"], told["version"], scaling, batch, ring, tuple(labels), scale, bound, fields)
+
+
+def _integer(text: object) -> int:
+    """Return the number in a text of digits: it may exceed 64 bits. Raises FrameError."""
+    if isinstance(text, str) and len(text) <= MAX_NUMBER and text.isascii() and text.isdecimal():
+        return int(text)
+    raise FrameError("reply from HC: a model whose scale or bound is no number")
 
 
 def spans_of(told: Mapping[str, Any]) -> list[int]:

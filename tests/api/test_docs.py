@@ -21,7 +21,7 @@ def test_an_example(code: str, printed: str, client, opened, tmp_path, monkeypat
         rows = data.ranges.raw(data.features[data.test[:10]])
         csv.writer(file).writerows([data.ranges.names, *rows.tolist()])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "load_settings", lambda path: {"hms1.toml": None}[str(path)])
+    monkeypatch.setattr(module, "client_settings", lambda path: {"hms1.toml": None}[str(path)])
     monkeypatch.setattr(module.Client, "connect", lambda _settings, **_options: opened(client))
     exec(compile(code, "docs/api.md", "exec"), {"__name__": "example"})  # noqa: S102 - our own document
     assert capsys.readouterr().out == printed
@@ -34,7 +34,7 @@ def test_every_example_is_run() -> None:
 def test_the_example_of_the_readme(client, opened, monkeypatch, capsys) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     data = clinic.load_clinic()
-    monkeypatch.setattr(module, "load_settings", lambda _path: None)
+    monkeypatch.setattr(module, "client_settings", lambda _path: None)
     monkeypatch.setattr(module.Client, "connect", lambda _settings, **_options: opened(client))
     exec(compile(code, "README.md", "exec"), {"patient": data.ranges.raw(data.features[data.test[8:9]])})  # noqa: S102
     assert capsys.readouterr().out.startswith("malignant [[")

@@ -66,7 +66,7 @@ def client(monkeypatch):
 
     settings = Settings("HMS1", "north", "", {}, None, None, Limits(), 60.0, 10.0, Path("HMS1.toml"))
     monkeypatch.setattr(Client, "connect", connect)
-    monkeypatch.setattr("parties.settings.load_settings", lambda _path: settings)
+    monkeypatch.setattr("parties.answering.load_settings", lambda _path: settings)
     return client
 
 
@@ -208,6 +208,13 @@ def test_a_failure_ends_it_with_its_exit_code_or_is_a_line_of_its_own(client, ta
     client.calls, client.fails = [], {2: PeerLost("E1 is gone")}
     assert infer(table[0], "--in-flight", "1", "--keep-going") == 3
     assert "failed: E1 is gone" in capsys.readouterr().out
+
+
+def test_another_partys_settings_are_refused(client, table, monkeypatch, capsys) -> None:
+    server = Settings("E1", "north", "", {}, None, None, Limits(), 60.0, 10.0, Path("E1.toml"))
+    monkeypatch.setattr("parties.answering.load_settings", lambda _path: server)
+    assert infer(table[0]) == 2
+    assert "E1 asks for nothing: give a client's settings" in capsys.readouterr().err
 
 
 def test_what_cannot_work_is_said_before_anyone_is_called(client, table, tmp_path, capsys) -> None:

@@ -44,12 +44,20 @@ async def submit(sensor: Sensor, *samples):
 async def test_the_shares_of_a_reading_add_up_and_the_answer_comes_back(serve, new_service) -> None:
     async with serve(new_service()) as service:
         first, second = await submit(sensor_of(service), [100, 0, 200], [1, 2, 3])
-    assert first.answer == {"logits": [5000, 0, 10000, 0, 0, 0]}
-    assert second.answer == {"logits": [50, 100, 150, 0, 0, 0]}
+    # The parties here add the shares up, so what comes back as logits is the readings, from 0 to 1.
+    assert (first.logits, first.class_index, first.label) == ((0.5, 0.0, 1.0), 2, "unsure")
+    assert second.logits == (0.005, 0.01, 0.015)
+    assert (first.error_bound, first.digits) == (0.0005, 4)
     assert (first.query, second.query) == (100, 101)
     assert (first.model, first.version, first.retries) == ("clinic", 3, 0)
     assert service.asked["HC", "lease"] == service.asked["HC", "models"] == 1
     assert service.shares[100]["E1"].tolist() != service.shares[101]["E1"].tolist()
+
+
+async def test_a_sensor_that_is_told_nothing_has_a_receipt(serve, new_service) -> None:
+    async with serve(new_service(tells=False)) as service:
+        (receipt,) = await submit(sensor_of(service), [100, 0, 200])
+    assert (receipt.query, receipt.logits, receipt.class_index, receipt.label) == (100, None, None, None)
 
 
 async def test_bytes_are_counted(serve, new_service) -> None:
@@ -190,7 +198,7 @@ def issue(tmp_path):
 async def test_over_mutual_tls(serve, new_service, issue) -> None:
     async with serve(new_service(), {p: Tls(issue(p)) for p in ("HC", "E1", "E2")}) as service:
         (receipt,) = await submit(sensor_of(service, issue("HMS1")), [100, 0, 200])
-        assert receipt.answer["logits"][:3] == [5000, 0, 10000]
+        assert receipt.logits == (0.5, 0.0, 1.0)
         with pytest.raises(TlsFailed, match=r"TLS with HC: our certificate .* was not issued by its authority"):
             await submit(sensor_of(service, issue("HMS1", trustme.CA()), retries=0), [1, 2, 3])
         with pytest.raises(PeerAbort, match=r"(?i)its certificate names hms2"):
@@ -294,8 +302,8 @@ async def test_neither_numpy_nor_trio_nor_gmpy2_is_imported(serve, new_service, 
         )
         code = (
             "import sys; from pathlib import Path; from pehealth.sensor.client import Sensor\n"
-            f"with Sensor.load(Path({str(file)!r})) as sensor: print(sensor.submit([100, 0, 200]).answer)\n"
+            f"with Sensor.load(Path({str(file)!r})) as sensor: print(sensor.submit([100, 0, 200]).logits)\n"
             "print(sorted({'numpy', 'trio', 'gmpy2', 'rich', 'cyclopts', 'asyncio'} & set(sys.modules)))"
         )
         done = await trio.run_process([sys.executable, "-c", code], capture_stdout=True)
-    assert done.stdout.decode().splitlines() == ["{'logits': [5000, 0, 10000, 0, 0, 0]}", "[]"]
+    assert done.stdout.decode().splitlines() == ["(0.5, 0.0, 1.0)", "[]"]

@@ -31,7 +31,7 @@ async def test_a_line_each(serve, new_service, settings, monkeypatch, capsys) ->
     async with serve(new_service()) as service:
         assert await run(monkeypatch, "100,0,200\n\n1,2,3\n", settings(service.addresses)) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["answer"]["logits"][:3] for line in lines] == [[5000, 0, 10000], [50, 100, 150]]
+    assert [line["logits"] for line in lines] == [[0.5, 0, 1], [0.005, 0.01, 0.015]]
     assert [line["query"] for line in lines] == [100, 101]
 
 
@@ -40,7 +40,7 @@ async def test_windows_of_a_time_series(serve, new_service, settings, monkeypatc
         arguments = (settings(service.addresses), "--window", "3", "--stride", "1")
         assert await run(monkeypatch, "".join(f"{value}\n" for value in (2, 4, 6, 8, 10)), *arguments) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["answer"]["logits"][:3] for line in lines] == [[100, 200, 300], [200, 300, 400], [300, 400, 500]]
+    assert [line["logits"] for line in lines] == [[0.01, 0.02, 0.03], [0.02, 0.03, 0.04], [0.03, 0.04, 0.05]]
 
 
 async def test_figures(serve, new_service, settings, monkeypatch, capsys) -> None:

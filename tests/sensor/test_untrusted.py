@@ -23,6 +23,9 @@ CARD = {
     "batch": 1,
     "ring": 40,
     "digits": 4,
+    "labels": ["well", "ill"],
+    "scale": "10000",
+    "error_bound": "12",
     "ranges": {"names": ["x"], "low": [0.0], "high": [1.0]},
 }
 ANYTHING = st.recursive(
@@ -70,6 +73,26 @@ def test_the_newest_version_or_the_one_that_was_named() -> None:
         choose(told, "", None)
     with pytest.raises(ConfigError, match="HC does not have any model; it has none"):
         choose({"models": []}, "", None)
+
+
+@given(ANYTHING, st.sampled_from(["logits", "classes", "query"]))
+def test_anything_as_a_result(value, field: str) -> None:
+    model = choose({"models": [CARD]}, "", None)
+    try:
+        place, logits = model.result_in({field: value})
+    except FrameError:
+        return
+    assert place in (None, 0, 1)
+    assert logits is None or len(logits) == 2
+
+
+def test_results() -> None:
+    model = choose({"models": [CARD]}, "", None)
+    assert model.result_in({"logits": [[5000, -(10**4)]]}) == (0, (0.5, -1.0))
+    assert model.result_in({"classes": [1]}) == (1, None)
+    for told in ({"logits": [[1]]}, {"logits": [[1, 2], [3, 4]]}, {"logits": [[1.0, 2.0]]}, {"classes": [2]}):
+        with pytest.raises(FrameError, match="of clinic, came something else"):
+            model.result_in(told)
 
 
 @given(st.binary(max_size=64) | ANYTHING.map(msgpack.packb))
