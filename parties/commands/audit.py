@@ -46,7 +46,7 @@ def _print_chain(console: Console, summary: AuditSummary) -> None:
 
 
 def _print_queries(console: Console, summary: AuditSummary) -> None:
-    table = new_table(console, "Queries", "model", "version", "outcome", "queries")
+    table = new_table(console, "Queries", "model", "version", "outcome", "queries", left=3)
     for (model, version, outcome), queries in sorted(summary.queries.items()):
         table.add_row(model, str(version), outcome, count(queries))
     show_table(console, table)

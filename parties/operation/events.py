@@ -27,6 +27,7 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "started": (INFO, ("version_of_pehealth",)),
     "stopping": (INFO, ()),
     "stopped": (INFO, ()),
+    "failed": (ERROR, ("why",)),
     "listening": (INFO, ("address",)),
     "link_up": (INFO, ("room", "peer")),
     "link_down": (WARNING, ("room", "peer", "why")),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from parties.failure import first_cause, sentence
 from parties.operation.audit import AuditLog
 from parties.operation.health import Health
 from parties.operation.http import HttpServer
@@ -48,5 +49,8 @@ async def open_operation(settings: Settings, now: Clock = utc_now) -> AsyncItera
             nursery.start_soon(operator.keep_audit)
             yield operator
             nursery.cancel_scope.cancel()
+    except Exception as error:
+        operator.failed(sentence(first_cause(error)))
+        raise
     finally:
         operator.close()

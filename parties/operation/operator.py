@@ -91,6 +91,10 @@ class Operator:
         """Log a sentence of the service, unless there are too many: for `open_party(report=...)`."""
         self._notes.write(why=text)
 
+    def failed(self, why: str) -> None:
+        """Log that the service ends because of an error."""
+        self._log.write("failed", why=why)
+
     def deployed(self, deployment: str, model: str, version: int) -> None:
         """Log, count and keep it."""
         self._health.deployments[deployment] = Deployed(model, version)

@@ -88,7 +88,7 @@ async def _be(settings: Settings, say: Say, stop: trio.Event, up: trio.Event) ->
         say(f"{settings.party}: {warning}")
     async with (
         open_operation(settings) as operation,
-        open_party(settings, operation=operation, report=say) as party,
+        open_party(settings, operation=operation, report=operation.note) as party,
         open_socket(party),
     ):
         where = f" on {party.address}" if party.address else ""

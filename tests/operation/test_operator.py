@@ -15,7 +15,7 @@ from parties.operation.interface import Operation, Silent
 from parties.operation.log import BURST, SPAN_SECONDS
 from parties.operation.opening import open_operation
 from parties.operation.operator import HEAD_EVERY, Operator
-from pehealth.errors import ConfigError
+from pehealth.errors import ConfigError, MaterialError
 from transport.errors import AddressUnusable
 
 QUERY = {"deployment": "d1", "model": "clinic", "version": 3, "who": "HMS1", "seconds": 0.002, "rounds": 5}
@@ -154,6 +154,15 @@ async def test_the_head_of_the_audit_log_is_logged_now_and_then(settings_of, eve
         for query in range(2 * HEAD_EVERY):
             operator.query_done(query=query + 1, outcome="ok", **QUERY)
     assert [r["lines"] for r in events_of() if r["event"] == "audit_head"] == [1, 1000, 2000, 2002]
+
+
+async def test_the_error_that_ends_a_service_is_logged(settings_of, events_of, autojump_clock):
+    with pytest.RaisesGroup(MaterialError):
+        async with open_operation(settings_of()):
+            raise MaterialError("the store is an older copy of itself")
+    rows = events_of()
+    assert [row["event"] for row in rows] == ["audit_head", "failed", "audit_head", "stopped"]
+    assert (rows[1]["level"], rows[1]["why"]) == ("error", "the store is an older copy of itself")
 
 
 async def test_what_cannot_be_opened_is_said_at_once(settings_of, tmp_path):
