@@ -67,5 +67,5 @@ def recall(directory: Path | None) -> Mapping[str, Any]:
         return {name: known["flags"][name] for name in BOUND}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read ({error}): remove it and name the settings by flags") from error

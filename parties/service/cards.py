@@ -108,7 +108,7 @@ class ModelCard:
         """
         try:
             return _card(data)
-        except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, ConfigError) as error:
             raise PeerProtocolError(f"HC: a model's card cannot be read: {error}") from error
 
 
@@ -120,6 +120,8 @@ _MOST = {"version": 2**31, "digits": 22, "ring": 64, "batch": 4096, "in_flight":
 def _card(data: object) -> ModelCard:
     if not isinstance(data, dict):
         raise TypeError("not a map")
+    if not all(isinstance(data[name], str) for name in ("scale", "error_bound")):
+        raise TypeError("a number that is to be a text is none")
     texts = {name: data[name] for name in _TEXTS}
     numbers = {name: data[name] for name in _NUMBERS}
     shape, labels = data["input_shape"], data["labels"]

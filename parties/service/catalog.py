@@ -33,7 +33,7 @@ class Catalog:
             self._take(json.loads(self._path.read_text()))
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ConfigError(f"{self._path} cannot be read ({error}): put it back, or remove it") from error
 
     def _take(self, data: Mapping[str, Any]) -> None:

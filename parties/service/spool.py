@@ -66,5 +66,5 @@ class Spool:
             try:
                 kept = json.loads(line)
                 self._remember((str(kept["client"]), str(kept["request"])))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue

@@ -50,7 +50,7 @@ class SensorSettings:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error
         peers = _table(table, "peers")
         problems = [*_bad_names(table), *_bad_peers(peers), *_bad_tls(_table(table, "tls"))]

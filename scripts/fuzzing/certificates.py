@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import warnings
 from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.utils import CryptographyDeprecationWarning
 
-from fuzzing.target import Source, Target, demand
+from fuzzing.target import Source, Target, demand, without_warnings
 from transport.certificates import (
     Authority,
     Span,
@@ -33,9 +32,8 @@ _PEER, _LIST, _REQUEST, _OWN = 0, 1, 2, 3
 
 def run(data: bytes) -> None:
     """Read a certificate, list or request; a list or certificate that was changed lets nobody pass."""
-    with warnings.catch_warnings():
-        # The library warns of what it will not read in the future, such as a negative serial number.
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+    # The library warns of what it will not read in the future, such as a negative serial number.
+    with without_warnings(CryptographyDeprecationWarning):
         _read(data)
 
 

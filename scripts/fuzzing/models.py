@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 import zipfile
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from fuzzing.target import MIB, Source, Target, demand
+from fuzzing.target import MIB, Source, Target, demand, without_warnings
 from pehealth.data.ranges import Ranges
 from pehealth.errors import ConfigError
 from pehealth.nets.describe import Conv2d, Dense, MaxPool, Network, Relu
@@ -36,7 +35,8 @@ def run(data: bytes) -> None:
     """Load a model; one that loads is whole, finite, and comes back from its own file."""
     source = Source(data)
     content = source.rest() if source.below(2) == _RAW else _built(source)
-    model = load(io.BytesIO(content))
+    with without_warnings(UserWarning):  # numpy's, of headers that Python 2 wrote
+        model = load(io.BytesIO(content))
     demand(all(np.isfinite(a).all() for a in (*model.weights, *model.biases)), "weights that are not finite were taken")
     demand(all(a.dtype == np.float64 for a in (*model.weights, *model.biases)), "weights of another kind were taken")
     again = io.BytesIO()
@@ -68,8 +68,8 @@ def _built(source: Source) -> bytes:
             arrays[name] = arrays.get(name, b"")[: source.octet()]
     out = io.BytesIO()
     kind = zipfile.ZIP_DEFLATED if source.below(2) else zipfile.ZIP_STORED
-    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", kind) as archive:
-        warnings.simplefilter("ignore")  # two entries of one name: the reader is to refuse them
+    # Two entries of one name: the reader is to refuse them.
+    with without_warnings(UserWarning), zipfile.ZipFile(out, "w", kind) as archive:
         archive.writestr("model.json.npy", _npy_of(np.frombuffer(json.dumps(head).encode(), np.uint8)))
         for name, content in arrays.items():
             archive.writestr(f"{name}.npy", content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 MIB = 2**20
@@ -67,6 +69,14 @@ def demand(holds: object, what: str) -> None:
     """Raise AssertionError unless what was read is as it must be."""
     if not holds:
         raise AssertionError(what)
+
+
+@contextmanager
+def without_warnings(kind: type[Warning]) -> Iterator[None]:
+    """Let a library warn of old formats: a warning is a finding otherwise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", kind)
+        yield
 
 
 def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:

@@ -12,6 +12,9 @@ from fuzzing import (
     handshakes,
     materials,
     models,
+    readings,
+    sensors,
+    services,
     settings,
     stores,
 )
@@ -21,5 +24,6 @@ TARGETS: dict[str, Target] = {
     module.TARGET.name: module.TARGET
     for module in (
         frames, greetings, handshakes, channels, codecs, materials, models, stores, settings, documents, certificates,
+        services, sensors, readings,
     )
 }  # fmt: skip
