@@ -70,13 +70,16 @@ def measure(sensor: Sensor, sample: Sequence[float], count: int, *, traced: bool
     sent, received = sensor.sent, sensor.received
     sensor.submit(sample)  # the first brings the cipher and a lease
     first, first_at = (sensor.sent - sent, sensor.received - received), (sensor.sent, sensor.received)
+    busy = time.process_time()
     seconds = [sensor.submit(sample).seconds for _ in range(count)]
+    busy = time.process_time() - busy
     figures = {
         "open_seconds": round(opened, 4),
         "open_bytes": [sent, received],
         "first_query_bytes": list(first),
         "queries": count,
         "query_seconds_median": round(statistics.median(seconds), 5),
+        "query_processor_seconds": round(busy / count, 5),
         "query_bytes": [round((now - then) / count) for now, then in zip(_moved(sensor), first_at, strict=True)],
         "peak_kib": _peak_kib(),
         "modules": len(sys.modules),
