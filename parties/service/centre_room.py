@@ -121,10 +121,7 @@ class CentreRoom(ModelRoom):
         except (PehealthError, TransportError) as error:
             if flew:
                 self._done(index, who, began, type(error).__name__)
-                for server in SERVERS:
-                    line = self.line_now(server)
-                    if line is not None:
-                        line.channel.forget(index)
+                await self._fail(index, error)
             raise
         finally:
             if flew:
@@ -148,6 +145,16 @@ class CentreRoom(ModelRoom):
         book = await self.role.book()
         if book.holder(index) != who:
             raise MaterialError(f"HC: {who} names index {index}, which is not leased to it: ask for a lease")
+
+    async def _fail(self, index: int, error: Exception) -> None:
+        """Leave nothing behind of a query that failed, and tell the servers that nobody waits for it any more."""
+        origin, reason = getattr(error, "origin", self.name), getattr(error, "reason", str(error))[:1000]
+        for server in SERVERS:
+            line = self.line_now(server)
+            if line is not None:
+                line.channel.forget(index)
+                if origin != server:
+                    await line.tell("give_up", index=index, origin=origin, reason=reason)
 
     def _done(self, index: int, who: str, began: float, outcome: str) -> None:
         spec, seconds = self.spec, trio.current_time() - began

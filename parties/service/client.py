@@ -27,7 +27,7 @@ from pehealth.config import Party
 from pehealth.crypto.prg import Prg
 from pehealth.crypto.ring import from_signed
 from pehealth.engines.interface import ring_mask
-from pehealth.errors import Busy, ConfigError, Draining, PeerProtocolError, PehealthError
+from pehealth.errors import Busy, ConfigError, Draining, MaterialError, PeerProtocolError, PehealthError
 from transport.errors import HandshakeMismatch, PeerTimeout, TlsFailed, TransportError
 from transport.handshake import Hello
 from transport.interfaces import Clock, Phase, Tag
@@ -69,6 +69,10 @@ class _Lines:
         if peer not in self._lines:
             raise PeerTimeout(f"{self.room.missing(peer)}; waited {within:g} s")
         return self._lines[peer]
+
+    def now(self, peer: str) -> Line | None:
+        """Return the line to a peer, if it stands."""
+        return self._lines.get(peer)
 
     async def _serve(self, channel: Channel) -> None:
         line = self._lines[channel.peer] = Line(channel, {}, report=self._report)
@@ -242,6 +246,8 @@ class Client:
                         raise
                     if isinstance(error, Draining):
                         pause = LONGEST_PAUSE
+                    if isinstance(error, MaterialError):  # what burnt this index has burnt its neighbours, too
+                        self.drop_leases()
                     await trio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
                 else:
@@ -285,8 +291,7 @@ class Client:
         line = await self._line(server, until)
         while True:
             try:
-                await line.channel.endpoint(index, Clock()).send(UPLOAD, upload)
-                await line.ask("submit", within=_left(until) + 1, index=index)
+                await self._submit_once(line, index, upload, _left(until) + 1)
             except Busy:
                 if trio.current_time() + pause > until:
                     raise
@@ -295,12 +300,17 @@ class Client:
             await trio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
+    @staticmethod
+    async def _submit_once(line: Line, index: int, upload: bytes, within: float) -> None:
+        await line.channel.endpoint(index, Clock()).send(UPLOAD, upload)
+        await line.ask("submit", within=within, index=index)
+
     async def _give_up(self, index: int) -> None:
-        try:
-            line = await self._lines.get(Party.HC, 0.0)
-        except TransportError:
-            return
-        await line.tell("give_up", index=index)
+        """Tell everybody that this query is not waited for any more."""
+        for peer in (Party.HC, *SERVERS):
+            line = self._lines.now(peer)
+            if line is not None:
+                await line.tell("give_up", index=index)
 
     async def _line(self, peer: str, until: float) -> Line:
         """Return the line to a peer, once it stands.

@@ -187,6 +187,10 @@ class ServingDealer(KeptDealer):
 class ServingCentre(KeptCentre):
     """HC: deploys, deals unless a dealer does, receives results."""
 
+    def __init__(self, actor: Actor, model: QuantizedModel) -> None:
+        super().__init__(actor, model)
+        self._opening = trio.Lock()
+
     async def keep(self, parts: Parts) -> None:
         """Write what the centre holds of a new deployment, the model with it."""
         await self._custody.keep(parts | self._model_parts())
@@ -202,9 +206,10 @@ class ServingCentre(KeptCentre):
 
     async def book(self) -> LeaseBook:
         """Return the book of leases."""
-        if self._book is None:
-            self._book = await self._actor.on_disk(self._custody.open_book)
-        return self._book
+        async with self._opening:
+            if self._book is None:
+                self._book = await self._actor.on_disk(self._custody.open_book)
+            return self._book
 
     @property
     def deals(self) -> KeptDealer:

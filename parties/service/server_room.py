@@ -48,13 +48,13 @@ class ServerRoom(ModelRoom):
         """Say who may ask for what."""
         known: dict[str, Handler] = {}
         if peer == Party.HC:
-            known |= {"grant": self._grant, "stock": self._stock}
+            known |= {"grant": self._grant, "stock": self._stock, "give_up": self._give_up}
         if peer == self.spec.source:
             known |= {"store": self._store, "cease": self._cease}
         if peer == self._other:
             known |= {"meet": self._meet, "admitted": self._admitted, "give_up": self._give_up}
         if is_client(peer):
-            known |= {"submit": self._submit}
+            known |= {"submit": self._submit, "give_up": self._client_gives_up}
         return known
 
     @property
@@ -231,6 +231,14 @@ class ServerRoom(ModelRoom):
                 self.actor.forget(index)
                 self._ahead.wake()
         return {"done": index}
+
+    async def _client_gives_up(self, who: str, f: Fields) -> Mapping[str, Any]:
+        """End a query of the client's own, of which it has heard that another party failed."""
+        index = f.index()
+        f.finish()
+        await self.role.check_lease(index, who)
+        self.flights.give_up(index, who, "the client gave the query up")
+        return {}
 
     async def _beyond(self, index: int, who: str) -> bool:
         """E2 takes more than its limit of what E1 has admitted: else each could be full of what the other refuses."""

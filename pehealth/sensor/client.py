@@ -157,6 +157,8 @@ class Sensor:
             except (Refused, TransportError) as error:
                 if isinstance(error, TransportError) or error.kind == "Draining":
                     self._forget()  # and look anew: a model that is being retired may have a successor
+                if isinstance(error, Refused) and error.kind == "MaterialError":
+                    self._numbers = []  # what burnt this number has burnt its neighbours, too
                 final = isinstance(error, Refused) and error.kind in _FINAL
                 if final or retries == self._retries or time.monotonic() >= until:
                     raise

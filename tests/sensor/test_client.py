@@ -84,11 +84,12 @@ async def test_a_query_that_fails_is_tried_again_under_another_number_and_other_
 
     async with serve(new_service(refuse=refuse)) as service:
         (receipt,) = await submit(sensor_of(service), [1, 2, 3])
-    assert (receipt.query, receipt.retries) == (101, 1)
+    # Of a lease of sixteen the rest is not tried: what burnt one number has burnt its neighbours, too.
+    assert (receipt.query, receipt.retries) == (116, 1)
     assert service.asked["HC", "give_up"] == 1
     # The centre can tell that both are the same request.
     assert service.requests[0] == service.requests[1]
-    assert service.shares[100]["E1"].tolist() != service.shares[101]["E1"].tolist()
+    assert service.shares[100]["E1"].tolist() != service.shares[116]["E1"].tolist()
 
 
 async def test_the_last_failure_is_told_after_the_last_try(serve, new_service) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +49,27 @@ def samples(count: int, seed: int = 5) -> NDArray[np.float64]:
 
 
 def drop_files(role: Any) -> None:
-    """Let go of a party's files as a crash does: nothing more is written."""
+    """Make a party's files end as in a crash: let go of at its end, and nothing more written."""
+
+    def abandon() -> None:
+        store, book, kept = getattr(role, "_kept_store", None), getattr(role, "_book", None), role._custody._deployment
+        if store is not None:
+            with store._disk:
+                store._shelf.database.abandon()
+        for each in (book, kept):
+            if each is not None:
+                with each._lock:
+                    each._database.abandon()
+
     role._actor.closing.pop_all()
-    store, book = getattr(role, "_kept_store", None), getattr(role, "_book", None)
-    for database in (store and store._shelf.database, book and book._database, role._custody._deployment._database):
-        if database is not None:
-            database.abandon()
+    role._actor.closing.callback(abandon)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds; the test's own deadline ends it."""
+    with trio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 - of no event
+            await trio.sleep(0.005)
 
 
 @dataclass
