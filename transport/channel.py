@@ -240,6 +240,8 @@ class Channel:
                 raise
             raise self._failure(f"sending {self.describe(Tag.unpack(tag), query)}") from error
         finally:
+            if self._wire.torn:
+                self._fail(self._cut_short)
             self._lock.release()
 
     async def _read(self) -> None:
@@ -305,6 +307,12 @@ class Channel:
     def _cut_off(self, what: str) -> TransportError:
         return PeerLost(
             f"{self.local}: {self.peer} closed the link without a goodbye; we were {what}: see what it says itself"
+        )
+
+    def _cut_short(self, what: str) -> TransportError:
+        return LinkClosed(
+            f"{self.local}: the link to {self.peer} was left in the middle of a frame; we were {what}: "
+            "nothing more can be sent"
         )
 
     def _said_goodbye(self, what: str) -> TransportError:

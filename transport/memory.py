@@ -79,11 +79,15 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         return False
 
     async def send_rest(self) -> None:
-        """Send what `send_now` has left over; waits while the peer does not read."""
+        """Send what `send_now` has left over; what is left of it when cancelled is kept, apart from the caller's."""
         with self._sole_sender():
             while self._rest is not None:
-                if self._out.full and not self._out.deaf:
-                    await self._out.writable.park()
+                try:
+                    if self._out.full and not self._out.deaf:
+                        await self._out.writable.park()
+                except trio.Cancelled:
+                    self._rest = memoryview(bytes(self._rest))
+                    raise
                 rest, self._rest = self._rest, None
                 self.send_now(rest)
 

@@ -49,10 +49,14 @@ class TcpStream(trio.abc.HalfCloseableStream):
         return False
 
     async def send_rest(self) -> None:
-        """Send what `send_now` has left over."""
+        """Send what `send_now` has left over; what is left of it when cancelled is kept, apart from the caller's."""
         with self._sole_sender():
             while self._rest is not None:
-                await trio.lowlevel.wait_writable(self._socket)
+                try:
+                    await trio.lowlevel.wait_writable(self._socket)
+                except trio.Cancelled:
+                    self._rest = memoryview(bytes(self._rest))
+                    raise
                 rest, self._rest = self._rest, None
                 self.send_now(rest)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 import trio
@@ -30,7 +31,10 @@ class EagerStream(Protocol):
         ...
 
     async def send_rest(self) -> None:
-        """Send what `send_now` has left over. Raises what `send_all` raises."""
+        """Send what `send_now` has left over. Raises what `send_all` raises.
+
+        If it is cancelled, what is still left is kept, in a copy of the stream's own, and a later call goes on.
+        """
         ...
 
 
@@ -60,6 +64,7 @@ class Wire:
         self._eager = stream if isinstance(stream, EagerStream) else None
         self._reader = FrameReader(frame_bytes, peer)
         self._sequence = 0
+        self._rest: deque[bytes] | None = None
 
     async def prove(self) -> Proof | None:
         """Find out who is at the other end, and keep it as `proof`; None where nothing is proven.
@@ -94,21 +99,46 @@ class Wire:
         """
         if self.torn:
             raise LinkClosed(f"the link to {self.peer} was left in the middle of a frame: nothing more can be sent")
+        if self._rest is not None and self._eager is not None:
+            await self._send_rest(self._eager, self._rest)
         size = payload.nbytes if type(payload) is memoryview else len(payload)
         header = pack_header(kind, depth, rounds, self._sequence, query, tag, size)
         self._sequence = self._sequence + 1 & SEQUENCE_MASK
         self.torn = True
+        pieces: deque[bytes | memoryview] = deque()
         try:
             if size <= _TOGETHER:
                 await self._send_piece(b"".join((header, payload)))
             else:
-                await self._send_piece(header)
                 view = memoryview(payload).cast("B")
-                for start in range(0, size, _SLICE):
-                    await self._send_piece(view[start : start + _SLICE])
+                pieces.extend(view[start : start + _SLICE] for start in range(0, size, _SLICE))
+                await self._send_piece(header)
+                while pieces:
+                    await self._send_piece(pieces.popleft())
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._mapped(error) from error
+        except trio.Cancelled:
+            if self._eager is not None:
+                # The stream still has what it did not take of one piece. Who sends next goes on from there: a task
+                # that is cancelled costs the others of this link nothing. Its payload may change from now on.
+                self._rest = deque(map(bytes, pieces))
+                self.torn = False
+            raise
         self.torn = False
+
+    async def _send_rest(self, eager: EagerStream, rest: deque[bytes]) -> None:
+        """Send what is left of the frame whose sender was cancelled."""
+        self.torn = True
+        try:
+            await self._in_time(eager.send_rest)
+            while rest:
+                await self._send_piece(rest.popleft())
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._mapped(error) from error
+        except trio.Cancelled:
+            self.torn = False
+            raise
+        self.torn, self._rest = False, None
 
     async def send_control(self, kind: Kind, payload: bytes = b"") -> None:
         """Send a control frame before a channel takes over."""
@@ -180,10 +210,14 @@ class Wire:
 
     async def _send_piece(self, data: bytes | memoryview) -> None:
         """Hand one piece to the stream; a piece is small enough for one deadline."""
-        if self._eager is not None and self._eager.send_now(data):
-            return
+        if self._eager is None:
+            await self._in_time(lambda: self._stream.send_all(data))
+        elif not self._eager.send_now(data):
+            await self._in_time(self._eager.send_rest)
+
+    async def _in_time(self, send: Callable[[], Awaitable[None]]) -> None:
         with trio.CancelScope(deadline=trio.current_time() + self.stall_seconds) as scope:
-            await (self._stream.send_all(data) if self._eager is None else self._eager.send_rest())
+            await send()
         if scope.cancelled_caught:
             raise PeerTimeout(
                 f"{self.peer} took nothing for {self.stall_seconds:g} s while we were sending: "

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transport.channel import Channel
 from transport.errors import FrameError, LinkClosed, PeerAbort, PeerLost, PeerTimeout, TransportError
 from transport.faults import CutStream, DelayedStream, GarblingStream
-from transport.framing import HEADER_BYTES, Kind, pack_header
+from transport.framing import HEADER_BYTES, FrameReader, Kind, pack_header
 from transport.handshake import encode_abort
 from transport.interfaces import Clock, Endpoint, Phase, Tag
 from transport.limits import Limits
@@ -321,13 +321,58 @@ async def test_broken_abort_is_a_frame_error(autojump_clock: trio.abc.Clock) -> 
         await seconds_until(FrameError, "abort from E1: expected msgpack", channel)
 
 
-async def test_cancelled_send_in_the_middle_of_a_frame_ends_the_link(autojump_clock: trio.abc.Clock) -> None:
-    async with facing_raw() as (channel, _):
-        end = channel.endpoint(1, Clock())
+async def test_cancelled_send_in_the_middle_of_a_frame_is_finished_by_whoever_sends_next(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """A query that is given up costs the others of its link nothing; what it was sending may change at once."""
+    async with open_local(("E1", "E2"), limits=LIMITS) as links:
+        end, other = links["E1"]["E2"].endpoint(1, Clock()), links["E1"]["E2"].endpoint(2, Clock())
+        payload = bytearray(b"x" * 3 * 10**6)
+        links["E2"]["E1"]._mail.most = -1
+        await other.send(TAG, b"stops the reading")
+        await trio.sleep(1)
         with trio.move_on_after(1):
-            await end.send(TAG, bytes(10**7))
-        with pytest.raises(LinkClosed, match="middle of a frame"):
+            await end.send(TAG, payload)
+        payload[:] = bytes(len(payload))
+        with trio.move_on_after(1):
+            await other.send(TAG, b"given up too, before it began")
+        links["E2"]["E1"]._mail.most = 10**9
+        assert await receive(links["E2"]["E1"], 2) == b"stops the reading"
+        await other.send(TAG, b"sent")
+        assert await receive(links["E2"]["E1"], 2) == b"sent"
+        assert await receive(links["E2"]["E1"], 1) == b"x" * 3 * 10**6
+
+
+async def test_the_rest_of_a_frame_whose_sender_was_cancelled_goes_with_the_next_keepalive(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with facing_raw() as (channel, raw):
+        with trio.move_on_after(1):
+            await channel.endpoint(1, Clock()).send(TAG, b"y" * 2 * 10**6)
+        reader, frames = FrameReader(), []
+        while len(frames) < 2:
+            frames += reader.feed(await raw.receive_some(2**16))
+        assert [(frame.kind, len(frame.payload)) for frame in frames] == [(Kind.DATA, 2 * 10**6), (Kind.KEEPALIVE, 0)]
+        assert trio.current_time() <= 11
+
+
+async def test_a_link_that_cannot_go_on_in_the_middle_of_a_frame_ends_at_once(autojump_clock: trio.abc.Clock) -> None:
+    """A stream that does not say how much it has taken: whoever waits on the link hears of it now, not in a minute."""
+
+    def make_pair() -> Pair:
+        left, right = memory_pair()
+        return DelayedStream(left, 45), right
+
+    async with open_local(("E1", "E2"), make_pair=make_pair, limits=LIMITS) as links:
+        end = links["E1"]["E2"].endpoint(1, Clock())
+        with trio.move_on_after(1):
+            await end.send(TAG, b"x")
+        began = trio.current_time()
+        with pytest.raises(LinkClosed, match="middle of a frame; we were sending"):
             await end.send(TAG, b"")
+        with pytest.raises(LinkClosed, match="middle of a frame; we were waiting"):
+            await receive(links["E1"]["E2"])
+        assert trio.current_time() == began
 
 
 async def test_cancelled_send_before_the_frame_harms_nothing(autojump_clock: trio.abc.Clock) -> None:

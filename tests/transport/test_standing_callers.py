@@ -427,6 +427,24 @@ async def test_a_linked_client_that_floods_stops_at_its_buffer_and_nobody_else(c
             nursery.cancel_scope.cancel()
 
 
+async def test_a_send_that_is_given_up_in_the_middle_ends_no_link(carriers: Carriers) -> None:
+    """Twenty megabytes to a party that does not read just now; the query is given up, the others of the link go on."""
+    async with two(carriers) as (_, room, calls):
+        there, back = room.links["E2"], calls.links["E1"]
+        back._mail.most = -1
+        await there.endpoint(1, Clock()).send(TAG, b"stops the reading")
+        payload = bytearray(b"x" * 20_000_000)
+        with trio.move_on_after(0.2) as scope:
+            await there.endpoint(2, Clock()).send(TAG, payload)
+        assert scope.cancelled_caught
+        payload[:] = bytes(len(payload))
+        back._mail.most = 2**30
+        assert await back.endpoint(1, Clock()).receive(TAG, most=100) == b"stops the reading"
+        await exchange(room, calls, 3)
+        assert await back.endpoint(2, Clock()).receive(TAG, most=2**25) == b"x" * 20_000_000
+        assert (room.links["E2"], calls.links["E1"]) == (there, back)
+
+
 async def test_a_client_that_reads_nothing_holds_up_nobody_else(carriers: Carriers) -> None:
     """HMS1's connection is frozen; what we send it fills its buffers and then waits, by itself."""
     options = HostOptions(limits=Limits(deadline_seconds=600))
