@@ -16,9 +16,11 @@ from pehealth.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pehealth.data.ranges import Ranges
     from pehealth.nets.onnx_import import Imported
 
 Range = Annotated[tuple[float, float] | None, Parameter(name="--input-range", allow_leading_hyphen=True)]
+MOST_SHOWN = 4
 STEPS = {
     "logits": "nothing: outputs are logits",
     "softmax": "softmax of the logits",
@@ -50,7 +52,7 @@ def import_model(
         proven: The target must be met by proof for all readings in range, not by measurement with room to spare.
         digits: Take these digits, whatever the target.
         samples: File of readings (.csv, .npy), to measure on beside random ones.
-        input_range: Lowest and highest reading (default: those of the samples, rounded outward; else 0 and 1).
+        input_range: Lowest and highest reading (default: from the samples, with a margin; else 0 and 1).
         name: Name of the network (default: the file's).
         classes: Names of the classes, with commas between (default: their numbers).
         dataset: Data set that `run` takes samples from, as `pehealth data list` names it (default: random readings).
@@ -84,14 +86,22 @@ def _problems(out: Path | None, target: float) -> list[str]:
     return problems
 
 
+def _readings(ranges: Ranges) -> str:
+    """Return the ranges in words, the first few of them."""
+    low, high = ranges.low, ranges.high
+    if len(low) == 1:
+        return f"Readings from {low[0]:g} to {high[0]:g}"
+    shown = [f"{n} {a:g} to {b:g}" for n, a, b in list(zip(ranges.names, low, high, strict=True))[:MOST_SHOWN]]
+    return f"Readings with a range each: {', '.join(shown)}{', ...' if len(low) > MOST_SHOWN else ''}"
+
+
 def _show(console: Console, imported: Imported, file: Path, out: Path | None) -> None:
     model, p = imported.model, imported.precision
     shape = " x ".join(map(str, model.network.input_shape))
     line(
         console, f"{file}: network {model.network.name}, {shape} readings, {len(model.network.classes)} outputs", "bold"
     )
-    low, high = model.ranges.low[0], model.ranges.high[0]
-    line(console, f"Readings from {low:g} to {high:g}; any other is refused by the sensor")
+    line(console, f"{_readings(model.ranges)}; any other is refused by the sensor")
     table = new_table(
         console, "Layers", "layer", "from node", "takes", "output", "weights", "|output| seen", "at most", left=4
     )

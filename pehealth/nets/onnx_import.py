@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ import numpy as np
 
 from pehealth import __version__
 from pehealth.data.ranges import Floats, Ranges
-from pehealth.data.readings import format_of, open_rows
 from pehealth.errors import ConfigError
 from pehealth.nets.bounds import Bound, value_bounds
 from pehealth.nets.describe import Network
@@ -26,9 +23,10 @@ from pehealth.nets.last import finished
 from pehealth.nets.onnx_build import Built, build
 from pehealth.nets.onnx_check import greatest_difference, onnxruntime_outputs
 from pehealth.nets.onnx_fold import fold
-from pehealth.nets.onnx_graph import Graph, read_graph
+from pehealth.nets.onnx_graph import read_graph
 from pehealth.nets.onnx_lower import Lowered, lower
 from pehealth.nets.onnx_ops import Op, in_order, replace_source, scale, users
+from pehealth.nets.onnx_ranges import Samples, ranges_of, read_samples
 from pehealth.nets.oracle import float_reference
 from pehealth.nets.precision import SLACK, Precision, at_digits, choose
 from pehealth.nets.scales import Arithmetic, scale_steps
@@ -37,8 +35,6 @@ from pehealth.nets.weights import Model
 
 DEFAULT_TARGET = 0.01
 RANDOM_SAMPLES = 64
-MOST_SAMPLES = 1000
-PLACES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +42,7 @@ class Wishes:
     """What an import is asked for.
 
     Attributes:
-        low, high: range of the readings; None: that of the samples, or 0 to 1 without samples.
+        low, high: range of all readings; None: from the samples, or 0 to 1 without samples.
         samples: file of readings (.csv, .npy) in their own unit, to measure on beside random ones.
         target: the greatest difference of an output from onnxruntime's.
         proven: the target must be met by proof, not by measurement.
@@ -121,7 +117,7 @@ class Imported:
             "out": None if out is None else str(out),
             "net": model.network.name,
             "input": list(model.network.input_shape),
-            "range": [model.ranges.low[0], model.ranges.high[0]],
+            "ranges": {name: list(getattr(model.ranges, name)) for name in ("names", "low", "high")},
             "last": model.last,
             "classes": list(model.network.classes),
             "layers": self.layers(),
@@ -142,8 +138,9 @@ def import_onnx(path: Path, wishes: Wishes | None = None) -> Imported:
     wishes = wishes or Wishes()
     graph = read_graph(path)
     lowered = lower(graph)
-    samples = None if wishes.samples is None else _samples(wishes.samples, graph)
-    ranges = _ranges(wishes, samples)
+    inputs = math.prod(graph.input_shape)
+    samples = None if wishes.samples is None else read_samples(wishes.samples, inputs)
+    ranges = ranges_of(wishes.low, wishes.high, samples, graph.input_shape)
     model = _model(path, wishes, lowered, ranges, built := _built(lowered, ranges))
     features, readings = _features(model, samples)
     theirs = onnxruntime_outputs(graph, readings)
@@ -165,47 +162,14 @@ def import_onnx(path: Path, wishes: Wishes | None = None) -> Imported:
     return Imported(model, built.nodes, bounds, precision, difference, len(features) - RANDOM_SAMPLES, seen)
 
 
-def _samples(path: Path, graph: Graph) -> Floats:
-    """Return the readings in a file, (samples, inputs)."""
-    try:
-        with path.open("rb") as stream:
-            source = open_rows(stream, str(path), format_of(path, None), math.prod(graph.input_shape))
-            rows = [row.values for row in islice(source.rows, MOST_SAMPLES)]
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    if not rows:
-        raise ConfigError(f"{path} holds no readings")
-    return np.array(rows)
-
-
-def _ranges(wishes: Wishes, samples: Floats | None) -> Ranges:
-    """Return the range of all readings: as wished, that of the samples, or 0 to 1."""
-    low, high = wishes.low, wishes.high
-    if samples is not None:
-        low = _round(float(samples.min()), up=False) if low is None else low
-        high = _round(float(samples.max()), up=True) if high is None else high
-    low, high = 0.0 if low is None else low, 1.0 if high is None else high
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ConfigError(f"the range of the readings is {low:g} to {high:g}")
-    return Ranges(("reading",), (low,), (high,))
-
-
-def _round(value: float, *, up: bool) -> float:
-    """Return a neighbour with few digits."""
-    if value == 0:
-        return 0.0
-    unit = Fraction(10) ** (math.floor(math.log10(abs(value))) + 1 - PLACES)
-    steps = Fraction(value) / unit
-    return float((math.ceil(steps) if up else math.floor(steps)) * unit)
-
-
 def _built(lowered: Lowered, ranges: Ranges) -> Built:
     """Return the layers that take readings mapped to [0, 1]."""
-    low, high = ranges.low[0], ranges.high[0]
-    if (low, high) != (0.0, 1.0):
+    low, high = np.array(ranges.low), np.array(ranges.high)
+    if low.any() or (high != 1.0).any():
         entry = lowered.input
         takers = users(in_order(lowered.output))[id(entry)]
-        raw: Op = scale(entry, np.array(high - low), np.array(low), "range of readings")
+        ends = (low, high) if len(low) > 1 else (low[0], high[0])
+        raw: Op = scale(entry, np.asarray(ends[1] - ends[0]), np.asarray(ends[0]), "range of readings")
         replace_source(takers, entry, raw)
     return build(lowered.input, fold(lowered.output))
 
@@ -214,15 +178,13 @@ def _model(path: Path, wishes: Wishes, lowered: Lowered, ranges: Ranges, built: 
     classes = wishes.classes or tuple(map(str, range(built.outputs)))
     if len(classes) != built.outputs:
         raise ConfigError(f"{len(classes)} names of classes; the network has {built.outputs} outputs")
-    shape = built.input_shape if len(built.input_shape) <= 3 else (math.prod(built.input_shape),)
-    network = Network(wishes.name or path.stem, shape, built.layers, classes, built.sources)
+    network = Network(wishes.name or path.stem, built.input_shape, built.layers, classes, built.sources)
     return Model(network, built.weights, built.biases, ranges, wishes.dataset, lowered.last)
 
 
-def _features(model: Model, samples: Floats | None) -> tuple[Floats, Floats]:
+def _features(model: Model, samples: Samples | None) -> tuple[Floats, Floats]:
     """Return random samples and those given: in [0, 1], and in the readings' own units."""
-    low, high = model.ranges.low[0], model.ranges.high[0]
     features = random_features(model, RANDOM_SAMPLES)
     if samples is not None:
-        features = np.concatenate([features, model.ranges.normalise(samples)])
-    return features, low + (high - low) * features
+        features = np.concatenate([features, model.ranges.normalise(samples.values)])
+    return features, model.ranges.raw(features)

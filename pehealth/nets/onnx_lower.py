@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from pehealth.errors import UnsupportedLayer
@@ -10,10 +11,13 @@ from pehealth.nets.layers import Relu, Reshape, Transpose
 from pehealth.nets.onnx_graph import Graph, Node
 from pehealth.nets.onnx_linear import LINEAR_RULES
 from pehealth.nets.onnx_ops import Input, Op, Unknown, in_order, users
-from pehealth.nets.onnx_rules import PADDED_MAX, RULES, Context, Unsupported
+from pehealth.nets.onnx_pools import PADDED_MAX, POOL_RULES
+from pehealth.nets.onnx_rules import RULES, Context, Unsupported
 
 FINAL: dict[str, Last] = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Sigmoid": "sigmoid"}
 """What the centre does to the logits, if it is the file's last node."""
+MOST_AXES = 3
+"""Of a sample as networks are described; an input with more is taken flat."""
 AT_THE_END = "as the last node, where the centre does it"
 NEAREST = {
     "Sigmoid": f"{AT_THE_END}; or HardSigmoid",
@@ -85,7 +89,8 @@ def lower(graph: Graph) -> Lowered:
     Raises:
         UnsupportedLayer: with every node that cannot be expressed: its name, operator, shape, nearest supported form.
     """
-    entry = Op(Input(), [], graph.input_shape)
+    shape = graph.input_shape if len(graph.input_shape) <= MOST_AXES else (math.prod(graph.input_shape),)
+    entry = Op(Input(), [], shape)
     ctx = Context(graph, {graph.input: entry})
     nodes, last = _without_last(graph)
     problems: list[Problem] = []
@@ -119,21 +124,14 @@ def _without_last(graph: Graph) -> tuple[list[Node], Last]:
         return list(graph.nodes), "logits"
     node = nodes[-1]
     shape = graph.shapes.get(node.inputs[0], ())
-    whole = len(shape) > 1 and shape[-1] == _size(shape)
+    whole = len(shape) > 1 and shape[-1] == math.prod(shape)
     axis = int(node.attributes.get("axis", -1))
     along = node.op == "Sigmoid" or axis in (-1, len(shape) - 1) or (axis == 1 and whole)
     return (nodes[:-1], FINAL[node.op]) if whole and along else (list(graph.nodes), "logits")
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
 def _rule(ctx: Context, node: Node) -> Op:
-    rule = RULES.get(node.op) or LINEAR_RULES.get(node.op)
+    rule = {**RULES, **LINEAR_RULES, **POOL_RULES}.get(node.op)
     if rule is None:
         raise Unsupported(NEAREST.get(node.op, "none; docs/onnx.md lists what is supported"))
     return rule(ctx, node)

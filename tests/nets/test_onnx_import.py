@@ -17,6 +17,7 @@ from pehealth.nets.last import finished
 from pehealth.nets.onnx_check import onnxruntime_outputs
 from pehealth.nets.onnx_graph import read_graph
 from pehealth.nets.onnx_import import Wishes, import_onnx
+from pehealth.nets.onnx_ranges import range_about
 from pehealth.nets.oracle import float_reference
 from pehealth.nets.stand_in import LEAST, random_features
 from pehealth.nets.weights import load, save
@@ -153,7 +154,7 @@ def test_samples_set_the_range_and_are_measured_on(tmp_path):
     readings = Prg.insecure_seed(1).below((7, 128), 1000) / 250 - 1.2345
     np.save(tmp_path / "readings.npy", readings.reshape(7, 1, 128))
     imported = import_onnx(VECTORS / "ecg_residual.onnx", Wishes(samples=tmp_path / "readings.npy"))
-    assert (imported.model.ranges.low, imported.model.ranges.high) == ((-1.23,), (2.77,))
+    assert (imported.model.ranges.low, imported.model.ranges.high) == ((-1.7,), (3.2,))
     assert (imported.samples, set(imported.difference)) == (7, {"random readings", "samples"})
     text = "\n".join(",".join(map(str, row)) for row in readings)
     (tmp_path / "readings.csv").write_text(text)
@@ -165,6 +166,43 @@ def test_samples_set_the_range_and_are_measured_on(tmp_path):
         import_onnx(VECTORS / "dropout_softmax.onnx", Wishes(samples=tmp_path / "readings.npy"))
     with pytest.raises(ConfigError, match="cannot be read"):
         import_onnx(VECTORS / "dropout_softmax.onnx", Wishes(samples=tmp_path / "none.npy"))
+
+
+def test_a_vector_of_readings_gets_a_range_for_each_with_the_names_of_the_file(tmp_path):
+    columns = np.array([[0.5, 18.0, -3.0, 7.0], [0.75, 90.0, -1.0, 7.0], [0.6, 54.0, -2.0, 7.0]]).repeat(3, axis=1)
+    names = [f"{name} {i}" for name in ("dose", "age", "base excess", "constant") for i in range(3)]
+    lines = [",".join(names), *(",".join(map(str, row)) for row in columns)]
+    (tmp_path / "patients.csv").write_text("\n".join(lines))
+    imported = import_onnx(VECTORS / "dropout_softmax.onnx", Wishes(samples=tmp_path / "patients.csv"))
+    ranges = imported.model.ranges
+    assert ranges.names == tuple(names)
+    assert (ranges.low[::3], ranges.high[::3]) == ((0.47, 10.0, -3.2, 6.3), (0.78, 98.0, -0.8, 7.7))
+    assert [p.kind for p in imported.model.network.placed] == ["dense", "relu", "dense"]
+    one = import_onnx(VECTORS / "dropout_softmax.onnx", Wishes(-5.0, 100.0, samples=tmp_path / "patients.csv"))
+    assert (one.model.ranges.low, one.model.ranges.high) == ((-5.0,), (100.0,))
+    assert one.precision.proven > 2 * imported.precision.proven
+    folded = import_onnx(VECTORS / "mlp_bn.onnx", Wishes(samples=_csv_of(tmp_path, 30)))
+    assert [p.kind for p in folded.model.network.placed] == NETWORKS["mlp_bn"][0].split()
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "low", "high"),
+    [
+        (0.0, 1.0, 0.0, 1.1),
+        (-5.0, 0.0, -5.5, 0.0),
+        (-1.0, 1.0, -1.2, 1.2),
+        (0.0, 0.0, 0.0, 1.0),
+        (100.0, 250.0, 80.0, 270.0),
+    ],
+)
+def test_a_range_has_a_margin_but_none_across_zero(least, most, low, high):
+    assert range_about(least, most) == (low, high)
+
+
+def _csv_of(folder: Path, columns: int) -> Path:
+    values = Prg.insecure_seed(8).below((5, columns), 1000) / 10 * np.arange(1, columns + 1)
+    np.savetxt(folder / "values.csv", values, delimiter=",")
+    return folder / "values.csv"
 
 
 def test_digits_follow_the_target_and_proof_asks_for_more():

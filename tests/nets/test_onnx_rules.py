@@ -158,6 +158,8 @@ GOOD = {
         "Conv", weights(3, 2, 3, 3)).then("Relu").dense(),
     "pad of some axes": lambda: Builder(2, 6, 5).then(
         "Pad", np.array([1, 2]), np.float32(0), np.array([-1])).then("Conv", weights(3, 2, 3, 3)).then("Relu").dense(),
+    "a sample with four axes": lambda: Builder(1, 2, 5, 4).then("Transpose", perm=[0, 3, 1, 2, 4]).then(
+        "Reshape", np.array([0, 5, 2, 4])).then("Conv", weights(3, 5, 2, 2), pads=[1] * 4).then("Relu").dense(),
     "dropout and identity": lambda: Builder(6).then("Dropout").then("Identity").dense(),
     "leaky": lambda: after_conv("LeakyRelu", alpha=0.2).dense(),
     "leaky, conv": lambda: after_conv("LeakyRelu", alpha=0.01).then("Conv", weights(2, 3, 3, 3)).then("Relu").dense(),
