@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from parties.operation.interface import OK
-from parties.service.ahead import Ahead
+from parties.service.ahead import MOST_EXPECTED, Ahead
 from parties.service.fields import MOST_SPANS, Fields
 from parties.service.flights import Flights
 from parties.service.requests import Handler, Line
@@ -163,6 +163,8 @@ class ServerRoom(ModelRoom):
         f.finish()
         if not is_client(client):
             raise PeerProtocolError(f"request 'grant': {client!r} is no client")
+        if len(spans) > MOST_EXPECTED:
+            raise PeerProtocolError(f"request 'grant': {len(spans)} indices at once; {MOST_EXPECTED} are taken")
         await self.role.grant(Lease(client, first, until - first) for first, until in spans)
         self._ahead.expect(client, spans)
         return {}

@@ -11,12 +11,14 @@ from parties.service.dealing import SLICE
 from parties.service.fields import Fields
 from parties.service.roles import ServingCentre
 from parties.service.rooms import ModelRoom
-from pehealth.errors import MaterialError, PehealthError
+from pehealth.errors import Busy, MaterialError, PehealthError
 from pehealth.store.ranges import Ranges
 from transport.errors import TransportError
 
 CHECK_SECONDS = 10.0
 MOST_LEASED = 256
+MOST_HELD = 2 * MOST_LEASED
+"""Indices that one client may hold and not have used: more would be dealt for it without an end."""
 Deal = Callable[[int], Awaitable[None]]
 """Deals material for so many queries."""
 
@@ -59,6 +61,7 @@ class Stock:
         """Return up to `count` indices for a client, at least one; both servers know of them.
 
         Raises:
+            Busy: the client holds as many as it may, and has to use them first.
             MaterialError: there are none, and none were dealt in time.
             PehealthError, TransportError: a server is not there.
         """
@@ -89,6 +92,7 @@ class Stock:
     async def _lease_now(self, client: str, count: int) -> Ranges:
         if self._stale:
             await self._refresh()
+        count = min(count, await self._allowance(client, count))
         book = await self._role.book()
         free = self._usable
         for handed in self._handed.values():
@@ -100,6 +104,18 @@ class Stock:
         self._handed[client] = self._handed.get(client, Ranges()) | indices
         self._count_left(book.leased)
         return indices
+
+    async def _allowance(self, client: str, count: int) -> int:
+        """Return how many indices more a client may hold, at least one. Raises Busy."""
+        if self._held(client) + count > MOST_HELD:
+            await self._refresh()  # it may have used them meanwhile
+        left = MOST_HELD - self._held(client)
+        if left < 1:
+            raise Busy(f"HC: {client} holds {MOST_HELD} indices that it has not used, and no more at a time")
+        return left
+
+    def _held(self, client: str) -> int:
+        return len(self._handed.get(client, Ranges()) & self._usable)
 
     async def _grant(self, server: str, client: str, spans: list[list[int]]) -> None:
         await self._room.ask(server, "grant", within=self._seconds, client=client, spans=spans)

@@ -10,6 +10,7 @@ from statistics import median_low
 from typing import Any
 
 from pehealth import __version__
+from pehealth.errors import ConfigError
 from pehealth.experiments.critical import Piece, by_layer, critical_path, totals
 from pehealth.experiments.replay import Replayed, Settings, replay, typical
 from pehealth.experiments.steps import Phase, RunTrace
@@ -85,8 +86,14 @@ class ReplayResult:
 def replay_result(
     trace: RunTrace, settings: Settings, own: Settings, phase: Phase = "online", grid: Grid | None = None
 ) -> ReplayResult:
-    """Return what the phase takes under `settings`; `own` are those of the traced run."""
+    """Return what the phase takes under `settings`; `own` are those of the traced run.
+
+    Raises:
+        ConfigError: the trace has no query in this phase.
+    """
     queries = trace.phase(phase)
+    if not queries:
+        raise ConfigError(f"this trace has no query in the {phase} phase: trace a run that makes one")
     done = replay(queries, settings, trace.in_flight if phase == "online" else 1)
     before = replay(queries, own, trace.in_flight if phase == "online" else 1)
     shown = typical(done)

@@ -70,12 +70,14 @@ class QueryTrace:
     programs: Mapping[str, tuple[Step, ...]]
 
     def problems(self) -> list[str]:
-        """Return every link on which another number of messages was sent than taken."""
+        """Return every link on which another number of messages was sent than taken; or that nobody did anything."""
         sent, taken = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         for party, steps in self.programs.items():
             sent.update((party, s.peer) for s in steps if s.kind == "send")
             taken.update((s.peer, party) for s in steps if s.kind == "take")
         where = f"{self.phase} phase of query {self.query}"
+        if not any(self.programs.values()):
+            return [f"{where}: nobody did anything"]
         return [
             f"{where}: {a} sent {sent[a, b]} messages to {b}, which took {taken[a, b]}"
             for a, b in sorted(sent.keys() | taken.keys())

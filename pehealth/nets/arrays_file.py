@@ -29,10 +29,10 @@ def read_arrays(stream: IO[bytes], most: int = MOST_BYTES) -> dict[str, NDArray[
         ValueError: it is none, is damaged, unpacks to more than `most` bytes, or holds anything but arrays of numbers.
         OSError: it cannot be read.
     """
-    if not zipfile.is_zipfile(stream):
-        raise ValueError("it is no .npz")
-    stream.seek(0)
     try:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError("it is no .npz")
+        stream.seek(0)
         with zipfile.ZipFile(stream) as archive:
             return {entry.filename[: -len(_SUFFIX)]: _read(archive, entry) for entry in _entries(archive, most)}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OverflowError) as error:

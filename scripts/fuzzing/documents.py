@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from functools import cache
 from typing import Any
@@ -59,7 +60,7 @@ def _changed(source: Source, mode: int) -> bytes:
                 break
             key = list(keys)[source.octet() % len(keys)]
             if source.below(4) == 0 or not isinstance(place[key], dict | list):
-                place[key] = _ODD[source.below(len(_ODD))]
+                place[key] = copy.deepcopy(_ODD[source.below(len(_ODD))])
                 break
             place = place[key]
     return json.dumps(document).encode()

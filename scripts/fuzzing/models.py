@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import zipfile
@@ -81,7 +82,7 @@ def _built(source: Source) -> bytes:
 
 def _spoil(head: dict[str, Any], source: Source) -> None:
     """Replace one value in the description."""
-    odd = _ODD[source.below(len(_ODD))]
+    odd = copy.deepcopy(_ODD[source.below(len(_ODD))])
     layers = head["network"].get("layers") if isinstance(head.get("network"), dict) else None
     where = source.below(4)
     if where == 0 and isinstance(layers, list) and layers:

@@ -49,7 +49,7 @@ def _changed(source: Source, valid: dict[str, Any]) -> dict[str, Any]:
                 break
             key = keys[source.octet() % len(keys)]
             if source.below(3) == 0 or not isinstance(place[key], dict | list):
-                place[key] = _ODD[source.below(len(_ODD))]
+                place[key] = copy.deepcopy(_ODD[source.below(len(_ODD))])
                 break
             place = place[key]
     return document

@@ -145,7 +145,7 @@ async def play(acts: list[Send | Take | Sleep | Raw]) -> None:
                 await peer.sleep(each.seconds, alive=each.alive)
                 if each.seconds > LIMITS.silence_seconds and not each.alive and not channel._mail.full:
                     with pytest.raises(PeerTimeout, match="nothing at all was heard from E2 for 30"):
-                        await take(channel, Take(0, TAGS[0], 0))
+                        await take(channel, Take(9, TAGS[0], 0))
                     break
             elif isinstance(each, Raw):
                 await peer.stream.send_all(each.data)
