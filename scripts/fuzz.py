@@ -23,7 +23,7 @@ from fuzzing.target import Target
 from fuzzing.targets import TARGETS
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pehealth-fuzz"
-_COLUMNS = "{:<12} {:>12} {:>12} {:>9} {:>9} {:>9}"
+_COLUMNS = "{:<12} {:>12} {:>12} {:>12} {:>9} {:>9} {:>9}"
 
 
 def main() -> int:
@@ -82,12 +82,14 @@ def fuzz(each: Fuzzing, runs: int, seconds: float) -> int:
 
 def report(every: list[Fuzzing], runs: list[int]) -> int:
     """Print a line for each target; return the exit code."""
-    print(_COLUMNS.format("target", "this call", "in all", "coverage", "a second", "findings"))
+    print(_COLUMNS.format("target", "this call", "in all", "refused", "coverage", "a second", "findings"))
     found = 0
     for each, now in zip(every, runs, strict=True):
         p = each.progress
         found += len(p.findings)
-        print(_COLUMNS.format(each.target.name, now, p.executions, p.coverage, round(p.rate), len(p.findings)))
+        print(
+            _COLUMNS.format(each.target.name, now, p.executions, p.refused, p.coverage, round(p.rate), len(p.findings))
+        )
         for name in p.findings:
             told = (each.findings / name).with_suffix(".txt").read_text().splitlines()
             print(f"    {each.findings / name}: {told[0]}")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from fuzzing.arguments import MEMORY, parse
-from fuzzing.guard import limit_process, try_input
+from fuzzing.guard import Refusals, limit_process, try_input
 from fuzzing.target import Target
 
 _MOST_CHANGES = 4
@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Fuzz until the runs or the seconds are over, and say what libFuzzer would say."""
     from fuzzing.targets import TARGETS
 
-    target, source = TARGETS[arguments.target], random.Random(arguments.seed)  # noqa: S311 - no secret depends on it
+    target, source = Refusals(TARGETS[arguments.target]).target, random.Random(arguments.seed)  # noqa: S311 - no secret depends on it
     pool = [path.read_bytes() for path in sorted(arguments.corpus.iterdir())] or [b""]
     limit_process(MEMORY)
     ends, found = set[str](), set[str]()

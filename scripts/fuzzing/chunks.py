@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from fuzzing.guard import REFUSED
 from fuzzing.target import Target
 
 CHUNK_RUNS = 100_000
@@ -21,6 +22,7 @@ CHUNK_SECONDS = 120
 _SCRIPTS = Path(__file__).parent.parent
 _FIGURES = re.compile(r"#(\d+).*?cov: (\d+) ft: (\d+)")
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
+_REFUSED = re.compile(re.escape(REFUSED) + r"(\d+)")
 _KILLED = ("crash-", "timeout-", "oom-", "leak-")
 """How libFuzzer names an input that ended the process."""
 
@@ -31,12 +33,14 @@ class Progress:
 
     Attributes:
         executions: inputs that were run.
+        refused: of them, at least so many were refused with a documented error (the last 1000 of a chunk do not count).
         coverage: branches that they reached (of the blind engine: different ends).
         seconds: of fuzzing.
         findings: of which inputs are kept.
     """
 
     executions: int = 0
+    refused: int = 0
     coverage: int = 0
     seconds: float = 0.0
     findings: tuple[str, ...] = field(default=())
@@ -96,11 +100,14 @@ class Fuzzing:
         told = self._run(self.engine, runs, seconds, 1 + before.executions % (2**31 - 1))
         figures = _FIGURES.findall(told)
         executed = int(found[-1]) if (found := _EXECUTED.findall(told)) else int(figures[-1][0]) if figures else 0
+        refused = int(([0, *_REFUSED.findall(told)])[-1])
         coverage = max((int(cov) for _, cov, _ in figures), default=0)
         self._take_killers()
         if not executed and not self.progress.findings:
             raise RuntimeError(f"the engine did not run:\n{told[-4000:]}")
-        after = Progress(before.executions + executed, coverage, before.seconds + time.monotonic() - began)
+        after = Progress(
+            before.executions + executed, before.refused + refused, coverage, before.seconds + time.monotonic() - began
+        )
         self._state.write_text(json.dumps({**asdict(after), "findings": []}))
         return executed
 

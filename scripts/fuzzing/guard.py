@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import sys
 import time
 import traceback
 import tracemalloc
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,8 @@ from fuzzing.target import Target, demand
 
 MOST_SECONDS = 1.0
 """Of processor time, for one input."""
+SAY_EVERY = 1000
+REFUSED = "stat::refused_units: "
 _OURS = ("/pehealth/", "/parties/", "/transport/", "/fuzzing/")
 
 
@@ -78,6 +81,30 @@ def try_input(target: Target, data: bytes, *, traced: bool = False) -> Finding |
     if grown > target.memory:
         return Finding(target.name, "memory", data, f"{grown} bytes; {target.memory} are allowed")
     return None
+
+
+class Refusals:
+    """Counts how many inputs a target refuses with a documented error, and says so now and then on standard error.
+
+    Attributes:
+        target: the target, with the count taken.
+        count: so many.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._runs, self.count = target, 0, 0
+        self.target = replace(target, run=self._run)
+
+    def _run(self, data: bytes) -> None:
+        self._runs += 1
+        if self._runs % SAY_EVERY == 0:
+            sys.stderr.write(f"{REFUSED}{self.count}\n")
+            sys.stderr.flush()
+        try:
+            self._target.run(data)
+        except self._target.documented:
+            self.count += 1
+            raise
 
 
 def limit_process(extra: int) -> None:

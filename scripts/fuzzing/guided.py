@@ -24,9 +24,9 @@ def main(arguments: argparse.Namespace) -> None:
     """Fuzz until the runs or the seconds are over. Does not return: libFuzzer ends the process."""
     with atheris.instrument_imports(include=_PACKAGES):
         from fuzzing.targets import TARGETS
-    from fuzzing.guard import limit_process, try_input
+    from fuzzing.guard import Refusals, limit_process, try_input
 
-    target = TARGETS[arguments.target]
+    target = Refusals(TARGETS[arguments.target]).target
     found: set[str] = set()
 
     def one(data: bytes) -> None:
