@@ -1,0 +1,1 @@
+"""A deployment on this machine, each party a process: for soak tests and benchmarks."""
