@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from pehealth.nets.weights import Model, QuantizedModel
 from transport.errors import TransportError
 from transport.handshake import is_name
 
+_UNDO_SECONDS = 10.0
 Tell = Callable[[str], None]
 """Is told how far an operator's command is, in words."""
 
@@ -71,6 +73,7 @@ class CentreControl(LineRoom):
     async def linked(self, line: Line) -> None:
         """Bring a party that is back to what was decided; it may have missed it."""
         if line.peer in self.keepers:
+            await self._deployments.loaded.wait()
             try:
                 await self._reconcile(line)
             except PehealthError as error:
@@ -78,6 +81,7 @@ class CentreControl(LineRoom):
 
     async def _models(self, _who: str, f: Fields) -> Mapping[str, Any]:
         f.finish()
+        await self._deployments.loaded.wait()
         return {"models": [room.card.to_wire() for room in self.rooms if not room.flights.closed]}
 
     # ---- deploying
@@ -168,10 +172,16 @@ class CentreControl(LineRoom):
         if room is not None:
             self._deployments.rooms.pop(spec.id, None)
             await self._deployments.remove(room, "the deployment failed")
-        for peer in self.keepers:
+
+        async def ask(peer: str) -> None:
             line = self.line_now(peer)
             if line is not None:
-                await line.tell("retire", id=spec.id)
+                with suppress(PehealthError, TransportError):  # who does not hear it will be told when it is linked
+                    await line.ask("retire", within=_UNDO_SECONDS, id=spec.id)
+
+        async with trio.open_nursery() as nursery:
+            for peer in self.keepers:
+                nursery.start_soon(ask, peer)
 
     # ---- retiring, and parties that are back
 

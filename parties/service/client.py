@@ -125,7 +125,7 @@ class Client:
         self._indices: deque[int] = deque()
         self._leasing = trio.Lock()
         self._places = trio.Semaphore(card.in_flight)
-        self._wanting = 0
+        self._wanting = self._leased = 0
         self._session, self._requests = rng.child("session").key().hex()[:16], 0
 
     @classmethod
@@ -338,7 +338,8 @@ class Client:
     async def _next_index(self, until: float) -> int:
         async with self._leasing:
             if not self._indices:
-                count = min(MOST_LEASED, max(1, self._wanting))
+                # Who comes back for more is leased more at a time: a lease costs a round trip and three commits.
+                count = self._leased = min(MOST_LEASED, max(1, self._wanting, 2 * self._leased))
                 line = await self._line(Party.HC, until)
                 reply = await line.ask("lease", within=_left(until) + 1, count=count, id=self.card.deployment)
                 spans = Fields("lease", reply).spans("spans")

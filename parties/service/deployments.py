@@ -37,8 +37,11 @@ class Deployments:
     def __init__(self, around: Around, folder: Path, make: Make, nursery: trio.Nursery) -> None:
         self.rooms: dict[str, ModelRoom] = {}
         """Those that this party holds its part of: id -> room."""
+        self.loaded = trio.Event()
+        """Set once what the store holds was taken up."""
         self._around, self._folder, self._make, self._nursery = around, folder, make, nursery
         self._scopes: dict[str, trio.CancelScope] = {}
+        self._made: set[ModelRoom] = set()
 
     def folder_of(self, name: str) -> Path:
         """Return where a deployment is kept."""
@@ -60,6 +63,7 @@ class Deployments:
                 await self._load(folder)
             except (PehealthError, OSError) as error:
                 self._around.report(f"{self._around.name}: {folder} is not served: {sentence(error)}")
+        self.loaded.set()
 
     async def _load(self, folder: Path) -> None:
         name = self._around.name
@@ -79,7 +83,7 @@ class Deployments:
             model = model_of(found.part(MODEL_PART), spec.network) if Party(name) is Party.HC else None
         finally:
             found.close()
-        room = self._make(self._around, spec, folder, model)
+        room = self._make_room(spec, folder, model)
         try:
             await room.role.take_up()
         except BaseException:
@@ -91,7 +95,7 @@ class Deployments:
 
     def open(self, spec: Spec, model: QuantizedModel | None = None) -> ModelRoom:
         """Open the room of a new deployment, of which nothing is kept yet."""
-        return self._make(self._around, spec, self.folder_of(spec.id), model)
+        return self._make_room(spec, self.folder_of(spec.id), model)
 
     async def keep(self, room: ModelRoom) -> None:
         """Take part in a deployment, and keep what this party is to keep, as pending."""
@@ -135,6 +139,7 @@ class Deployments:
             if room.spec.id in self._scopes:
                 self._scopes.pop(room.spec.id).cancel()
             await room.close(why)
+            self._made.discard(room)
             await self.on_disk(_remove, room.folder)
         if room.committed.is_set():
             spec = room.spec
@@ -156,14 +161,17 @@ class Deployments:
             )
 
     async def close(self) -> None:
-        """Let go of all files; links end with the host."""
-        for scope in self._scopes.values():
-            scope.cancel()
-        for room in list(self.rooms.values()):
+        """Let go of all files, once all links have ended and nobody uses them any more."""
+        for room in list(self._made):
             try:
-                await room.close()
+                await room.let_go()
             except (MaterialError, OSError) as error:
                 self._around.report(f"{self._around.name}: closing {room.spec.title}: {error}")
+
+    def _make_room(self, spec: Spec, folder: Path, model: QuantizedModel | None) -> ModelRoom:
+        room = self._make(self._around, spec, folder, model)
+        self._made.add(room)
+        return room
 
     def _begin(self, room: ModelRoom) -> None:
         room.committed.set()

@@ -145,24 +145,28 @@ async def open_party(
         guests=settings.service.guests, guests_each=settings.service.guests_each,
     )  # fmt: skip
     with _locked(folder), _spool_of(settings, folder) as spool:
-        async with (
-            open_host(settings.party, carrier or settings.carrier(), settings.listen, options) as host,
-            trio.open_nursery() as nursery,
-        ):
-            around = Around(settings, host, rng, operation, say, inline)
-            service = await _begin(around, folder, spool, nursery)
-            operation.watch_readiness(service.lacking)
-            operation.started()
-            nursery.start_soon(service.tend)
-            try:
+        begun: list[Deployments] = []
+        try:
+            async with (
+                open_host(settings.party, carrier or settings.carrier(), settings.listen, options) as host,
+                trio.open_nursery() as nursery,
+            ):
+                around = Around(settings, host, rng, operation, say, inline)
+                service = await _begin(around, folder, spool, nursery, begun)
+                operation.watch_readiness(service.lacking)
+                operation.started()
+                nursery.start_soon(service.tend)
                 yield service
-            finally:
-                with trio.CancelScope(shield=True):
-                    await service.deployments.close()
                 nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                for deployments in begun:
+                    await deployments.close()
 
 
-async def _begin(around: Around, folder: Path, spool: Spool | None, nursery: trio.Nursery) -> PartyService:
+async def _begin(
+    around: Around, folder: Path, spool: Spool | None, nursery: trio.Nursery, begun: list[Deployments]
+) -> PartyService:
     catalog = Catalog(folder) if spool is not None else None
 
     def make(around: Around, spec: Spec, where: Path, model: QuantizedModel | None) -> ModelRoom:
@@ -173,14 +177,15 @@ async def _begin(around: Around, folder: Path, spool: Spool | None, nursery: tri
         return kind(around, spec, where)
 
     deployments = Deployments(around, folder, make, nursery)
-    await deployments.load()
+    begun.append(deployments)
     control: LineRoom
     if catalog is not None:
-        for one in [one for one in catalog.retiring if one in deployments.rooms]:
-            await deployments.retire(one, "the model is being retired")
         control = CentreControl(around, deployments, catalog)
     else:
         control = ControlRoom(around, deployments, nursery)
+    await deployments.load()
+    for one in [one for one in (catalog.retiring if catalog else ()) if one in deployments.rooms]:
+        await deployments.retire(one, "the model is being retired")
     return PartyService(around, deployments, control, spool)
 
 

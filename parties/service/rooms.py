@@ -256,6 +256,10 @@ class ModelRoom(LineRoom):
     async def close(self, reason: str = "") -> None:
         """End all links, and let go of the files."""
         await super().close(reason)
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        """Close the files; they are not used any more."""
         with trio.CancelScope(shield=True):
             await self.actor.on_disk(self.actor.closing.close)
 

@@ -117,6 +117,10 @@ class Clinic:
         """What carries a party's links."""
         return self.hub
 
+    def patient(self, seconds: float, **limits: int) -> ServiceSettings:
+        """Return the settings of parties that give a query so many seconds."""
+        return dataclasses.replace(self.service, query_seconds=seconds, **limits)
+
     async def start(self, *names: str) -> None:
         """Start parties that do not run."""
         for name in names or self.names:

@@ -182,6 +182,7 @@ async def test_a_party_that_stops_finishes_what_is_under_way_and_takes_nothing_n
             await client.infer(samples(1))
         await clinic.stop(stopped)
         await clinic.start(stopped)
+        client._retries = 1  # a server that was away has burnt what it had reserved
         clinic.check(await client.infer(samples(1)), samples(1))
 
 
