@@ -10,7 +10,7 @@ import pytest
 from parties.launch import run
 from parties.request import RunRequest
 from parties.resolve import resolve
-from pehealth.config import Engine, Parameters
+from pehealth.config import Engine, GroupName, Parameters
 from pehealth.crypto.prg import Prg
 from pehealth.data.ranges import Ranges
 from pehealth.engines.catalog import masked_engine
@@ -120,6 +120,19 @@ def test_a_run_gives_the_integers_of_its_masks_costs_what_was_planned_and_keeps_
         wanted = masked_oracle(material, job.quantised, job.inputs[:batch], rng)[last]
         assert [list(s.logits_int) for s in result.samples[:batch]] == wanted.tolist()
     assert any("random readings" in note for note in result.notes)
+
+
+@pytest.mark.slow
+def test_engine_ddh_runs_graphs_too(tmp_path):
+    file = tmp_path / "model.npz"
+    save(model_of(CASES["bottleneck"]), file)
+    request = RunRequest(net=str(file), engine=Engine.DDH, group=GroupName.MODP2048, digits=1, failures=1e-4)
+    result = run(request, quiet)
+    (sample,) = result.samples
+    pairs = zip(sample.logits_int, sample.ideal_int, strict=True)
+    assert max(abs(a - b) for a, b in pairs) <= result.error_bound
+    measured, planned = result.phases["online"], result.planned.phases["online"]
+    assert (measured.links, measured.server_rounds) == (planned.links, planned.server_rounds)
 
 
 @pytest.mark.parametrize("name", CASES)
