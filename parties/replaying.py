@@ -87,7 +87,8 @@ def own_settings(trace: RunTrace) -> Settings:
 def network_words(network: Network) -> str:
     """Return for instance "20 ms, 100 Mbit/s"."""
     jitter = f", up to {duration(network.jitter)} of jitter" if network.jitter else ""
-    return f"{duration(network.latency)}, {rate(network.bandwidth)}{jitter}"
+    tcp = ", TCP's slow start" if network.slow_start else ""
+    return f"{duration(network.latency)}, {rate(network.bandwidth)}{jitter}{tcp}"
 
 
 def _grid(result: ReplayResult, latencies: str, bandwidths: str) -> Grid:

@@ -22,7 +22,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
-from testbed.agreement import Case, LinkBytes, Times, table
+from testbed.agreement import INITIAL_WINDOW, Case, LinkBytes, Times, table
 from testbed.capture import Capture, capturing
 from testbed.namespaces import Unusable, Way, congestion_control, has_netem, missing, open_testbed
 from testbed.runs import Ran, parties_of, run_here, run_on
@@ -38,6 +38,7 @@ from pehealth.experiments.steps import RunTrace
 from pehealth.nets.machine import Machine
 from transport.errors import TransportError
 from transport.framing import HEADER_BYTES
+from transport.network import SLOW_START
 
 NETWORKS = ("20ms,100mbit", "50ms,10mbit")
 ENGINES = (Engine.PAPER, Engine.DEALT, Engine.RLWE)
@@ -162,10 +163,11 @@ def run_case(request: RunRequest, network: str, way: Way, congestion: str, turns
     for turn in range(turns):
         say(f"    turn {turn + 1} of {turns}: trace, live, {way}")
         trace = traced(request)
+        shaped = network + SLOW_START if largest_message(trace) > INITIAL_WINDOW else network
         replayed += [
-            q.seconds for q in replay_and_draw(trace, read_settings(trace, network, (), "1", "traced", 1)).queries
+            q.seconds for q in replay_and_draw(trace, read_settings(trace, shaped, (), "1", "traced", 1)).queries
         ][WARM_UP:]
-        live += run_here(replace(request, network=network)).online[WARM_UP:]
+        live += run_here(replace(request, network=shaped)).online[WARM_UP:]
         with (
             open_testbed(names, shape, way, congestion) as bed,
             capturing(bed, shape) as capture,

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 Jitter = Callable[[], float]
@@ -22,18 +22,20 @@ class Network:
         latency: seconds that a byte travels one way; half of what `ping` shows.
         bandwidth: bytes a second in each direction of each link; infinite takes no time.
         jitter: seconds that are added at most.
+        slow_start: senders keep to TCP's window: see `transport.slow_start`.
     """
 
     latency: float = 0.0
     bandwidth: float = math.inf
     jitter: float = 0.0
+    slow_start: bool = False
 
     def __post_init__(self) -> None:
         if not (0 <= self.latency < math.inf and 0 <= self.jitter < math.inf and self.bandwidth > 0):
             raise ValueError(f"a network needs latency and jitter of at least 0 and a bandwidth above 0: {self}")
 
     def seconds(self, size: int) -> float:
-        """Return how long `size` bytes take over an idle link, without jitter."""
+        """Return how long `size` bytes take over an idle link, without jitter and slow start."""
         return size / self.bandwidth + self.latency
 
     @property
@@ -53,11 +55,12 @@ settings in the field, with more modest bandwidths than most papers on private i
 trip 50 ms: a mobile uplink on an ordinary day."""
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8}
+SLOW_START = ",tcp"
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|kbit|mbit|gbit)", re.ASCII)
 
 
 def parse_network(text: str) -> Network:
-    """Return the network behind a name or "LATENCY[,BANDWIDTH[,JITTER]]", for instance "20ms,100mbit".
+    """Return the network behind a name or "LATENCY[,BANDWIDTH[,JITTER]]", either with ",tcp" for its slow start.
 
     Latency and jitter are one way, in us, ms or s; bandwidth in kbit, mbit or gbit a second, powers of ten.
 
@@ -65,6 +68,8 @@ def parse_network(text: str) -> Network:
         ValueError: saying what would be understood.
     """
     word = text.strip().lower()
+    if word.endswith(SLOW_START):
+        return replace(parse_network(word.removesuffix(SLOW_START)), slow_start=True)
     if word in NETWORKS:
         return NETWORKS[word]
     matches = [_QUANTITY.fullmatch(part.strip()) for part in word.split(",")]
@@ -73,15 +78,17 @@ def parse_network(text: str) -> Network:
         names = ", ".join(NETWORKS)
         raise ValueError(f"expected {names} or LATENCY,BANDWIDTH[,JITTER] such as 20ms,100mbit; came {text!r}")
     values = [float(m[1]) * _UNITS[m[2]] for m in matches if m]
-    return Network(*values)
+    latency, bandwidth, jitter = (*values, math.inf, 0.0)[:3] if len(values) == 1 else (*values, 0.0)[:3]
+    return Network(latency, bandwidth, jitter)
 
 
 class Passage(NamedTuple):
-    """When a piece of bytes is on a line: it starts, has left its sender, arrives."""
+    """When a piece of bytes is on a line: it starts, has left, arrives; and when its sender may go on."""
 
     starts: float
     leaves: float
     arrives: float
+    frees: float
 
 
 class Line:
@@ -112,7 +119,7 @@ class Line:
         if self._jitter is not None:
             arrival += network.jitter * self._jitter()
         self._last = max(arrival, self._last)
-        return Passage(starts, self.free, self._last)
+        return Passage(starts, self.free, self._last, self.free)
 
 
 def seeded_jitter(seed: bytes) -> Jitter:

@@ -4,7 +4,8 @@
 do not hold it. Under a virtual clock this costs no real time and is exact. With real time, waits are absolute, so
 errors do not add up.
 
-Left out: TCP's own behaviour (slow start, acknowledgements, loss) and the headers of IP and TCP.
+Left out: TCP's own behaviour (acknowledgements, loss; slow start unless the network asks for it) and the headers of
+IP and TCP.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import math
 import trio
 
 from transport.carrier import Proof, prove
-from transport.network import NETWORKS, Jitter, Line, Network, parse_network, seeded_jitter
+from transport.network import NETWORKS, Jitter, Network, parse_network, seeded_jitter
+from transport.slow_start import line_of
 
 __all__ = ["NETWORKS", "Jitter", "Network", "ShapedStream", "parse_network", "seeded_jitter", "sleep_until"]
 
@@ -37,7 +39,7 @@ class ShapedStream(trio.abc.HalfCloseableStream):
     def __init__(
         self, stream: trio.abc.Stream, network: Network, nursery: trio.Nursery, jitter: Jitter | None = None
     ) -> None:
-        self._stream, self._line = stream, Line(network, jitter)
+        self._stream, self._line = stream, line_of(network, jitter)
         self._travelling, self._arrivals = trio.open_memory_channel[tuple[float, bytes]](math.inf)
         self._broken: trio.BrokenResourceError | None = None
         self._delivered = trio.Event()
@@ -56,7 +58,7 @@ class ShapedStream(trio.abc.HalfCloseableStream):
         passage = self._line.put(len(data), trio.current_time())
         self._travelling.send_nowait((passage.arrives, bytes(data)))
         self._size += len(data)
-        await sleep_until(passage.leaves)
+        await sleep_until(passage.frees)
         while self._size > _MOST_TRAVELLING and self._broken is None:
             await self._shrunk.park()
 

@@ -39,7 +39,7 @@ def replay(
 
     Args:
         file: What `pehealth run --trace` wrote.
-        network: Of every link: lan, wan, 4g, none, or LATENCY,BANDWIDTH[,JITTER] such as 20ms,100mbit.
+        network: Of every link: lan, wan, 4g, none, or LATENCY,BANDWIDTH[,JITTER] and ",tcp" for slow start.
         link: PARTY=NETWORK for the links of one party, such as HMS1=4g.
         speed: How many times as fast everybody computes, or PARTY=FACTOR,... such as E1=2,E2=2.
         handling: What a message costs beside its network, such as 100us; "traced" is what it cost in the run.

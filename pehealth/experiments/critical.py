@@ -68,10 +68,11 @@ def _backwards(query: Replayed, handling: float) -> Iterator[Piece]:
 
 def _travel(sent: Done, sender: str, handling: float) -> Iterator[Piece]:
     """Return, last first, what lies between a message's leaving and its being taken."""
-    there = max(sent.arrives - handling, sent.ended)
+    there = max(sent.arrives - handling, sent.leaves)
     layer, peer = sent.step.layer, sent.step.peer
     yield Piece("handling", sender, peer, layer, there, sent.arrives)
-    yield Piece("latency", sender, peer, layer, sent.ended, there)
+    yield Piece("latency", sender, peer, layer, sent.leaves, there)
+    yield Piece("transfer", sender, peer, layer, max(sent.ended, sent.starts), sent.leaves)
 
 
 def _last(query: Replayed) -> Key:

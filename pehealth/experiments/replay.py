@@ -3,8 +3,8 @@
 Each party runs its program again: it computes as long as it did (or faster, if told so), sends, and takes. A message
 occupies its direction of its link for (payload + header) / bandwidth, one after the other, and arrives a latency later:
 the arithmetic is that of `transport.network.Line`, which delays live runs. A sender is held until its line has taken
-the message. Left out: what a real network adds (TCP's slow start, loss, headers of IP and TLS), a link's keepalives,
-and that parties may share a processor.
+the message. Left out: what a real network adds (TCP's slow start unless the network has it, loss, headers of IP and
+TLS), a link's keepalives, and that parties may share a processor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from statistics import median_low
 
 from pehealth.experiments.steps import QueryTrace, RunTrace, Step
 from pehealth.protocols.cost import HEADER_BYTES
-from transport.network import Line, Network, parse_network, seeded_jitter
+from transport.network import Network, parse_network, seeded_jitter
+from transport.slow_start import AnyLine, line_of
 
 Key = tuple[int, str, int]
 """Query, party, place in its program."""
@@ -33,6 +34,7 @@ class Done:
         step: of the program.
         began, ended: when.
         starts: of "send": when its line was free for it.
+        leaves: of "send": when the line had taken it all; its sender may have gone on before.
         arrives: of "send": when it is at the other end; of "take": when it could be taken.
         cause: of "take": the message's sending; of "send": the sending that held the line before it, if one did.
     """
@@ -41,6 +43,7 @@ class Done:
     began: float
     ended: float
     starts: float = 0.0
+    leaves: float = 0.0
     arrives: float = 0.0
     cause: Key | None = None
 
@@ -92,7 +95,12 @@ class Settings:
         own = [self.links[party] for party in (sender, receiver) if party in self.links]
         if not own:
             return self.network
-        return Network(max(n.latency for n in own), min(n.bandwidth for n in own), max(n.jitter for n in own))
+        return Network(
+            max(n.latency for n in own),
+            min(n.bandwidth for n in own),
+            max(n.jitter for n in own),
+            slow_start=self.network.slow_start or any(n.slow_start for n in own),
+        )
 
 
 def replay(queries: Sequence[QueryTrace], settings: Settings, in_flight: int = 1) -> tuple[Replayed, ...]:
@@ -151,9 +159,17 @@ class _Program:
     def key(self) -> Key:
         return self.query, self.party, len(self.done)
 
-    def finish(self, ended: float, *, starts: float = 0.0, arrives: float = 0.0, cause: Key | None = None) -> None:
+    def finish(
+        self,
+        ended: float,
+        *,
+        starts: float = 0.0,
+        leaves: float = 0.0,
+        arrives: float = 0.0,
+        cause: Key | None = None,
+    ) -> None:
         """Put the next step behind us."""
-        self.done.append(Done(self.steps[len(self.done)], self.now, ended, starts, arrives, cause))
+        self.done.append(Done(self.steps[len(self.done)], self.now, ended, starts, leaves, arrives, cause))
         self.now = ended
 
 
@@ -162,7 +178,7 @@ class _Simulation:
 
     def __init__(self, queries: Sequence[QueryTrace], settings: Settings) -> None:
         self._queries, self._settings = queries, settings
-        self._lines: dict[tuple[str, str], Line] = {}
+        self._lines: dict[tuple[str, str], AnyLine] = {}
         self._holders: dict[tuple[str, str], Key] = {}
         self._under_way: dict[tuple[int, str, str], deque[tuple[float, Key]]] = defaultdict(deque)
         self._waiting: dict[tuple[int, str, str], _Program] = {}
@@ -204,7 +220,7 @@ class _Simulation:
         arrives = passage.arrives + self._settings.handling
         held = self._holders.get(where) if passage.starts > program.now else None
         self._holders[where] = key
-        program.finish(passage.leaves, starts=passage.starts, arrives=arrives, cause=held)
+        program.finish(passage.frees, starts=passage.starts, leaves=passage.leaves, arrives=arrives, cause=held)
         self._under_way[program.query, *where].append((arrives, key))
         waiting = self._waiting.pop((program.query, *where), None)
         if waiting is not None:
@@ -221,8 +237,8 @@ class _Simulation:
         program.finish(max(program.now, arrives), arrives=arrives, cause=cause)
         return True
 
-    def _line(self, where: tuple[str, str]) -> Line:
+    def _line(self, where: tuple[str, str]) -> AnyLine:
         if where not in self._lines:
             seed = self._settings.seed + f" {where[0]}->{where[1]}".encode()
-            self._lines[where] = Line(self._settings.between(*where), seeded_jitter(seed))
+            self._lines[where] = line_of(self._settings.between(*where), seeded_jitter(seed))
         return self._lines[where]

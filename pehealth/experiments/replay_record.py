@@ -102,8 +102,7 @@ def replay_result(
 
 
 def _network(network: Network) -> Mapping[str, float | None]:
-    bandwidth = None if math.isinf(network.bandwidth) else network.bandwidth
-    return {"latency": network.latency, "bandwidth": bandwidth, "jitter": network.jitter}
+    return {**dataclasses.asdict(network), "bandwidth": None if math.isinf(network.bandwidth) else network.bandwidth}
 
 
 def _grid(grid: Grid | None) -> Mapping[str, object] | None:

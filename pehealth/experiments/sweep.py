@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from pehealth.experiments.replay import Settings, replay
 from pehealth.experiments.steps import QueryTrace
-from transport.network import Network
 
 LATENCIES = (0.1e-3, 0.5e-3, 1e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3)
 """Seconds, one way."""
@@ -33,7 +32,7 @@ def sweep(
     """Return what the query takes under each network, all else as in `settings`."""
 
     def seconds(latency: float, bandwidth: float) -> float:
-        network = Network(latency, bandwidth, settings.network.jitter)
+        network = replace(settings.network, latency=latency, bandwidth=bandwidth)
         return replay([query], replace(settings, network=network))[0].seconds
 
     rows = tuple(tuple(seconds(latency, bandwidth) for bandwidth in bandwidths) for latency in latencies)

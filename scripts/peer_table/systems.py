@@ -96,10 +96,11 @@ SYSTEMS = (
     System(OURS, "", "dealt", "engine `dealt`", 4, Threat(
         _TWO_SERVERS, "HC or a dealer, ahead; with one server it could read all", _HIDDEN, "logits, to HC alone")),
     System(OURS, "", "rlwe", "engine `rlwe` (default)", 4, Threat(
-        _TWO_SERVERS, "HC or a dealer, ahead; with one server it could read the images, with both the model",
+        _TWO_SERVERS, "HC or a dealer, ahead; with one server it could read all",
         _HIDDEN, "logits, to HC alone")),
     System(OURS, "", "paper", "engine `paper`, toy32, fast walk", 4, Threat(
-        _TWO_SERVERS, "HC, bit triples", _HIDDEN, "signs of activations, to both servers; logits, to HC",
+        _TWO_SERVERS, "HC, bit triples; with one server it could read all", _HIDDEN,
+        "signs of activations, to both servers; logits, to HC",
         "INSECURE: a 32-bit group; and most logits are wrong"), ((1, 3), (32, 1)), ((32, 0),)),
     System("MPyC", "0.11", "32:16", "Shamir, 32:16 bits", 3, Threat(
         "3", "nobody; two together read all", _SHARED, _TO_ALL), ((1, 3), (32, 1)), ((32, 0),)),

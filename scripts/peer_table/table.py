@@ -11,6 +11,8 @@ from peer_table.systems import System
 from peer_table.workload import BATCHES
 
 LATENCIES = (0.0, 0.02)
+COMPUTING = 150
+"""Above so many latencies of computing the number of latencies in a query is not told."""
 HEADINGS = (
     "system",
     "online, 1 image",
@@ -58,7 +60,7 @@ def row(system: System, runs: Mapping[Key, Run]) -> list[str]:
         _ahead(one),
         f"{one.before / 1e6:.1f}" if _good(one) else "-",
         str(one.rounds) if _good(one) and one.rounds is not None else "-",
-        f"{delays(one, far):.0f}" if _good(one) and _good(far) else "-",
+        _delays(one, far),
         " / ".join(_error(run) for run in (one, many)),
         " ".join(f"{run.same}/{run.batch}" for run in (one, many) if _good(run)) or "-",
         t.parties,
@@ -71,6 +73,13 @@ def row(system: System, runs: Mapping[Key, Run]) -> list[str]:
 def delays(near: Run, far: Run) -> float:
     """Return how many one-way latencies a query waits for, as the two least times tell."""
     return (min(far.online) - min(near.online)) / (far.latency - near.latency)
+
+
+def _delays(near: Run | None, far: Run | None) -> str:
+    """Return that number, unless computing takes so much longer than the latencies that its noise drowns them."""
+    if near is None or far is None or near.failed or far.failed or min(near.online) > COMPUTING * far.latency:
+        return "-"
+    return f"{delays(near, far):.0f}"
 
 
 def notes(systems: Sequence[System], runs: Mapping[Key, Run]) -> list[str]:

@@ -152,7 +152,9 @@ def table(cases: Sequence[Case], middle: Middle = median) -> str:
     rows = ["| " + " | ".join(HEADINGS) + " |", 4 * "|---" + 7 * "|---:" + "|---|"]
     rows += [_row(case, middle) for case in cases]
     if any(case.beyond_window for case in cases):
-        rows.append(f"\n\\* a message exceeds TCP's initial window of {INITIAL_WINDOW:,} bytes")
+        rows.append(
+            f"\n\\* a message exceeds TCP's initial window of {INITIAL_WINDOW:,} bytes: replay and live have `,tcp`"
+        )
     return "\n".join(rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -92,6 +93,17 @@ def test_an_exchange_takes_what_it_takes_by_hand() -> None:
     assert totals(path) == {"compute": 6.5, "transfer": 4.0, "latency": 30.0, "handling": 0.0}
     assert by_layer(path)["E2", 1] == {"compute": 5.0, "transfer": 1.0, "latency": 10.0, "handling": 0.0}
     assert all(a.ended == b.began for a, b in itertools.pairwise(path))
+
+
+def test_slow_start_is_a_part_of_the_path_and_leaves_no_gap() -> None:
+    """1,000 bytes are within the initial window: nobody is held, and bytes travel while the sender goes on."""
+    plain = replay([exchange()], Settings(SLOW))[0]
+    done = replay([exchange()], Settings(replace(SLOW, slow_start=True)))[0]
+    path = critical_path(done)
+    assert done.seconds <= plain.seconds
+    assert sum(p.seconds for p in path) == pytest.approx(done.seconds)
+    assert all(a.ended == b.began for a, b in itertools.pairwise(path))
+    assert Settings(SLOW, {"E1": replace(SLOW, slow_start=True)}).between("E1", "E2").slow_start
 
 
 def test_a_faster_server_computes_in_less_time_and_nothing_else_changes() -> None:

@@ -21,7 +21,7 @@ from pehealth.experiments.steps import Phase, RunTrace
 from pehealth.experiments.synthetic import trace_of_plan
 from transport.network import parse_network
 
-NETWORKS = ("lan", "wan", "4g", "3ms,1mbit")
+NETWORKS = ("lan", "wan", "4g", "3ms,1mbit", "wan,tcp")
 ENGINES = (Engine.PAPER, Engine.DEALT, Engine.RLWE)
 
 
