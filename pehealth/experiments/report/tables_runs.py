@@ -118,7 +118,7 @@ def table_2(evidence: Evidence) -> Table:
             number(up, 4),
             number(2 * up, 4),
             number(ends["result_bytes_a_server"] * factor / MIB),
-            f"measured, both halves in one process{scaled}",
+            f"measured, processor time, both halves in one process{scaled}",
         )
 
     rows.append(gap_row(len(columns), "paper on toy32", lambda: literal("toy32", lambda: evidence.parts["ends toy32"])))
