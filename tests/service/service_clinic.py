@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,15 @@ def drop_files(role: Any) -> None:
 
     role._actor.closing.pop_all()
     role._actor.closing.callback(abandon)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on at present."""
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in taken]
+    for each in taken:
+        each.close()
+    return ports
 
 
 async def until(condition: Callable[[], object]) -> None:

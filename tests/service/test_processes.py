@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_clinic import make_model, samples
+from service_clinic import free_ports, make_model, samples
 
 from parties.keys import KeyFolder
 from pehealth.nets.weights import save
@@ -46,14 +45,6 @@ high = 16
 
 {clients}
 """
-
-
-def free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in taken]
-    for each in taken:
-        each.close()
-    return ports
 
 
 class Town:
@@ -150,9 +141,7 @@ def test_serve_deploy_infer_kill_and_stop(town: Town) -> None:
     status = json.loads(town.run("status", "--service", "E1.toml", "--json"))
     assert status["links"] == ["DEALER", "E2", "HC"]
     assert [(d["model"], d["version"], d["committed"]) for d in status["deployments"]] == [("tiny", 1, True)]
-    assert "material is dealt until 46 are" in town.run("deal", "--service", "HC.toml", "--keep", "30").replace(
-        "46", "45"
-    )
+    assert "material is dealt until 46 are" in town.run("deal", "--service", "HC.toml", "--keep", "30")
     assert "has material for" in town.run("deal", "--service", "HC.toml", "--count", "20")
     assert "tiny@1" in town.run("status", "--service", "HC.toml")
     said = town.run("retire", "tiny", "--service", "HC.toml")
