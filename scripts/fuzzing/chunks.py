@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from fuzzing.guard import REFUSED
+from fuzzing.scratch import VARIABLE, memory_folder
 from fuzzing.target import Target
 
 CHUNK_RUNS = 100_000
@@ -118,10 +120,12 @@ class Fuzzing:
             "--corpus", str(self.corpus), "--findings", str(self.findings), "--seed", str(seed),
         ]  # fmt: skip
         path = os.pathsep.join((str(_SCRIPTS), str(_SCRIPTS.parent)))
-        environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", check=False
-        ).stderr
+        with tempfile.TemporaryDirectory(prefix="pehealth-fuzz-", dir=memory_folder()) as scratch:
+            ours = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", VARIABLE: scratch}
+            done = subprocess.run(
+                command, env={**os.environ, **ours}, capture_output=True, text=True, errors="replace", check=False
+            )
+        return done.stderr
 
     def _take_killers(self) -> None:
         """Make findings of inputs that ended the engine's process."""

@@ -11,15 +11,21 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+VARIABLE = "PEHEALTH_FUZZ_SCRATCH"
+"""Names the folder in which all folders are made."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+def memory_folder() -> Path | None:
+    """Return a folder in memory, if the machine has one."""
+    return _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
 
 
 @cache
 def _folder(process: int) -> Path:
-    """Make the folder of a process, which removes it at its end."""
-    made = Path(
-        tempfile.mkdtemp(prefix=f"pehealth-fuzz-{process}-", dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)
-    )
+    """Make the folder of a process, which removes it at its end; where libFuzzer ends it, its caller does."""
+    within = os.environ.get(VARIABLE) or memory_folder()
+    made = Path(tempfile.mkdtemp(prefix=f"pehealth-fuzz-{process}-", dir=within))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
 
